@@ -1,0 +1,28 @@
+"""The one exception people are meant to read."""
+
+from __future__ import annotations
+
+
+class VisavisError(Exception):
+    """Something went wrong that a person can mend; `str(error)` says what, where, and what to do.
+
+    `code` is stable and upper snake case (`MODEL_MISSING`): it is what clients and logs branch on.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConfigurationError(VisavisError):
+    """A setting cannot work; the message names the key, where it came from and what is expected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("BAD_CONFIGURATION", message)
+
+
+class ModelMissing(VisavisError):
+    """A model file is not there and may not be fetched; the message names the command that gets it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("MODEL_MISSING", message)

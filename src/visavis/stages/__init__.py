@@ -1,0 +1,93 @@
+"""The parts of a cascade. Each engine is loaded once, warmed up, thread-safe and shared by all sessions.
+
+A stage is chosen by name through the entry points `visavis.vad`, `.end_of_turn`, `.asr`, `.llm`, `.tts`;
+each names a function `load(settings) -> engine`. Audio for listening is float32 mono at 16 kHz in -1..1.
+Calls marked "blocking" run in a worker thread; the others must return within a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.events import Phoneme, Word
+
+LISTEN_RATE = 16_000
+"""Hz of all audio that a cascade listens to."""
+VAD_FRAME = 512
+"""Samples at `LISTEN_RATE` in one voice-activity frame (32 ms)."""
+
+Samples = NDArray[np.float32]
+"""float32[n] in -1..1 at `LISTEN_RATE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard and the mean log-probability of its tokens (<= 0; nearer to 0 is surer)."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Synthesised speech: PCM16 mono at the engine's rate; times in seconds from its first sample.
+
+    `phonemes` is None when the synthesiser does not know them.
+    """
+
+    pcm: bytes
+    words: tuple[Word, ...]
+    phonemes: tuple[Phoneme, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class VoiceStream(Protocol):
+    """Voice activity of one microphone."""
+
+    def __call__(self, frame: Samples) -> float:
+        """The probability (0..1) that this frame of `VAD_FRAME` samples holds a voice."""
+        ...
+
+
+class VoiceActivity(Protocol):
+    def open(self) -> VoiceStream: ...
+
+
+class EndOfTurn(Protocol):
+    def __call__(self, audio: Samples) -> float:
+        """Blocking: the probability (0..1) that the speaker of `audio` has finished."""
+        ...
+
+
+class SpeechToText(Protocol):
+    def __call__(self, audio: Samples) -> Transcript:
+        """Blocking: the words of `audio`; empty text when there are none."""
+        ...
+
+
+class LanguageModel(Protocol):
+    def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+        """The answer to the last message, in pieces as they are generated; closing the iterator stops it.
+
+        Raises `VisavisError` with what a person can do when the model cannot answer.
+        """
+        ...
+
+
+class TextToSpeech(Protocol):
+    rate: int
+    """Hz of the speech it makes."""
+
+    def __call__(self, text: str) -> Speech:
+        """Blocking: `text` (a clause or a sentence) spoken, without silence before and with little after."""
+        ...
