@@ -203,6 +203,9 @@ class Tick:
     """Nothing but the time has come."""
 
 
+TICK = Tick()
+
+
 # -- out: to the client -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class StateChanged:
@@ -301,13 +304,15 @@ class Animate:
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """The reply was cut off: `heard` seconds of it were heard, which said `text`."""
+    """The reply was cut off: `heard` seconds of it were heard, which said `text`. Without a `reply`, drop
+    whatever is being prepared."""
 
-    reply: str
+    reply: str | None
     heard: float
     text: str
 
 
+FromShell = ClientLost | ClientBack | Animated | Tick
 ToAgent = UserText | MicOn | UserAudio | MicOff | CancelReply
 FromAgent = (
     ReplyStarted
@@ -338,3 +343,5 @@ ToClient = (
     | Pong
     | Problem
 )
+Event = FromClient | FromAgent | FromShell
+Effect = ToClient | ToAgent | Animate

@@ -1,0 +1,411 @@
+"""The state machine of one talk: turns, pacing, interruption, and what was heard.
+
+No I/O, no clock, no task: `feed(event, now)` returns what to do, in order, and `deadline` says when to feed
+a `Tick` if nothing else happens first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from visavis import events as ev
+from visavis.audio import Media
+from visavis.turn import START_FRAMES, Turn, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    lead: float = 0.3
+    """Seconds of frames sent ahead of what is heard: the client's jitter buffer."""
+    chunk: int = 12
+    """Frames in one animation while there is no hurry."""
+    ahead: int = 45
+    """Frames animated beyond what was sent, at most: work lost when interrupted."""
+    group: int = 1
+    """Frames sent at one wake-up; a group leaves when its first frame is due."""
+    patience: float = 30.0
+    """Seconds to wait for an agent that owes an answer, or a client that holds playback."""
+    longest: float = 600.0
+    """Seconds of a reply that may wait to be spoken."""
+    characters_per_second: float = 15.0
+    """Rate of speech assumed for text without times."""
+
+
+class Conversation:
+    """One conversation; everything in flight carries its turn, and what belongs to a turn that is over falls
+    on the floor."""
+
+    def __init__(self, media: Media | None = None, policy: Policy | None = None) -> None:
+        self.media, self.policy = media or Media(), policy or Policy()
+        self.state: ev.State = "idle"
+        self._turn: Turn | None = None
+        self._next: deque[Turn] = deque()  # replies that began while another was still being spoken
+        self._turns = self._user_turns = 0
+        self._asked: float | None = None  # when the user's last words were complete
+        self._owed: float | None = None  # since when the agent owes an answer
+        self._ledgers: dict[str, dict[ev.Stage, float]] = {}
+        self._away: float | None = None  # since when the client is gone
+        self._out: list[ev.Effect] = []
+
+    # -- the whole interface -----------------------------------------------------------------------
+    def feed(self, event: ev.Event, now: float) -> list[ev.Effect]:
+        """Take one event at `now` (seconds, monotonic) and return its effects, to be performed in order."""
+        match event:
+            case ev.Tick():
+                pass
+            case ev.UserAudio():
+                self._out.append(self._with_playback(event, now))
+            case ev.Animated():
+                self._animated(event, now)
+            case ev.Played():
+                self._played(event, now)
+            case ev.Ping(timestamp):
+                self._out.append(ev.Pong(timestamp))
+            case (
+                ev.UserText() | ev.MicOn() | ev.MicOff() | ev.Interrupt() | ev.ClientLost() | ev.ClientBack()
+            ):
+                self._from_client(event, now)
+            case _:
+                self._from_agent(event, now)
+        self._advance(now)
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def deadline(self) -> float | None:
+        """When to feed a `Tick`, if nothing else happens first."""
+        due = [] if self._owed is None else [self._owed + self.policy.patience]
+        if (turn := self._turn) is not None:
+            if (at := self._due(turn)) is not None:
+                due.append(at)
+            if turn.waiting is not None:
+                if self._away is None:
+                    due.append(turn.waiting + self.policy.patience)
+            elif not turn.done:
+                due.append(turn.touched + self.policy.patience)
+        return min(due, default=None)
+
+    @property
+    def speaking(self) -> bool:
+        """Is a turn being spoken?"""
+        return self._turn is not None and self._turn.shown
+
+    # -- what the client does ----------------------------------------------------------------------
+    def _from_client(self, event: ev.Event, now: float) -> None:
+        match event:
+            case ev.UserText(text, echo):
+                self._stop(now)
+                if echo:
+                    self._user_turn(text)
+                self._asked = self._owed = now
+                self._enter("thinking")
+                self._out.append(event)
+            case ev.MicOn():
+                self._out.append(event)
+                if self.state == "idle":
+                    self._enter("listening")
+            case ev.MicOff():
+                self._out.append(event)
+                if self._turn is None:
+                    self._owed = now
+                    self._enter("thinking")
+            case ev.Interrupt():
+                self._stop(now)
+            case ev.ClientLost():
+                self._away = now
+                if self._turn is not None and self._turn.waiting is None:
+                    self._turn.waiting = now
+            case ev.ClientBack():
+                self._back(now)
+
+    def _back(self, now: float) -> None:
+        self._away = None
+        if (turn := self._turn) is None:
+            return
+        first = turn.unheard(now)
+        turn.waiting = None
+        if turn.shown:
+            turn.restart(first)
+            self._out.append(ev.TurnStarted(turn.number))
+            words = turn.words.since(first / self.media.fps)
+            self._out.extend(ev.WordSpoken(turn.number, word) for word in words)
+
+    def _with_playback(self, event: ev.UserAudio, now: float) -> ev.UserAudio:
+        turn = self._turn
+        if turn is None or not turn.shown:
+            return event
+        return replace(event, reply=turn.reply, played=int(turn.heard(now) * self.media.rate))
+
+    def _played(self, event: ev.Played, now: float) -> None:
+        turn = self._turn
+        if turn is None or turn.number != event.turn or not turn.run <= event.frame < turn.sent:
+            return
+        if "played" not in turn.ledger:
+            turn.ledger["played"] = now
+            self._tell_ledger(turn)
+        turn.report(event.frame, now)
+
+    # -- what the agent does -------------------------------------------------------------------------
+    def _from_agent(self, event: ev.Event, now: float) -> None:
+        match event:
+            case ev.ReplyStarted(reply):
+                self._begin(reply, now)
+            case ev.ReplyAudio() | ev.ReplyText() | ev.ReplyDone():
+                if (turn := self._live(event.reply)) is not None:
+                    turn.touched = now
+                    self._grow(turn, event)
+            case ev.ReplyFailed(code, message, failed):
+                self._out.append(ev.Problem(code, message))
+                self._give_up(self._live(failed), now)
+            case ev.UserPartial():
+                self._out.append(event)
+            case ev.UserSaid(text):
+                if text:
+                    self._user_turn(text)
+                self._asked = now
+                if self._turn is None:
+                    self._owed = now if text else None
+                    self._enter("thinking" if text else "listening")
+            case ev.BargeIn(phase):
+                self._barge_in(phase, now)
+            case ev.UserInterrupts():
+                self._stop(now)
+            case ev.Action():
+                self._out.append(event)
+            case ev.Milestone(reply, stage, at):
+                turn = self._live(reply)
+                ledger = turn.ledger if turn else self._ledgers.setdefault(reply, {})
+                ledger.setdefault(stage, at)
+                while len(self._ledgers) > 4:
+                    del self._ledgers[next(iter(self._ledgers))]
+
+    def _begin(self, reply: str, now: float) -> None:
+        if self._live(reply) is not None:
+            return
+        if self._turn is not None and not self._turn.done:
+            self._stop(now)  # the agent has thought of something else to say
+        self._turns += 1
+        self._owed = None
+        words = Words(self.policy.characters_per_second)
+        turn = Turn(self._turns, reply, self.media, words, touched=now)
+        turn.ledger.update(self._ledgers.pop(reply, {}))
+        if self._asked is not None:
+            turn.ledger.setdefault("speech_end", self._asked)
+        if self._turn is None:
+            self._turn = turn
+        else:
+            self._next.append(turn)
+        if self._away is not None:
+            turn.waiting = self._away
+
+    def _grow(self, turn: Turn, event: ev.ReplyAudio | ev.ReplyText | ev.ReplyDone) -> None:
+        match event:
+            case ev.ReplyAudio(_, pcm, words, phonemes):
+                turn.ledger.setdefault("first_audio", turn.touched)
+                if turn.phonemes is None and phonemes is not None and turn.audio.end == 0:
+                    turn.phonemes = []
+                if turn.phonemes is not None:
+                    turn.phonemes.extend(phonemes or ())
+                turn.words.add_timed(words)
+                turn.audio.append(pcm)
+                if (turn.samples - self.media.edge(turn.sent)) > self.policy.longest * self.media.rate:
+                    self._out.append(ev.Problem("REPLY_TOO_LONG", "The reply is too long and was cut short."))
+                    self._out.append(ev.CancelReply(turn.reply, turn.samples / self.media.rate, ""))
+                    self._finish(turn)
+            case ev.ReplyText(_, text):
+                turn.ledger.setdefault("first_token", turn.touched)
+                turn.words.add_text(text)
+            case ev.ReplyDone():
+                self._finish(turn)
+
+    def _finish(self, turn: Turn) -> None:
+        turn.done = True
+        turn.words.finish(turn.samples / self.media.rate)
+
+    def _barge_in(self, phase: ev.Phase, now: float) -> None:
+        turn = self._turn
+        if turn is None or not turn.shown:
+            return
+        if phase == "hold" and turn.waiting is None:
+            turn.waiting = now
+        elif phase == "resume" and turn.waiting is not None and self._away is None:
+            self._go_on(turn, now)
+        self._out.append(ev.BargedIn(turn.number, phase))
+
+    def _go_on(self, turn: Turn, now: float) -> None:
+        if turn.waiting is not None and turn.epoch is not None:
+            turn.epoch += now - turn.waiting
+        turn.waiting = None
+        turn.touched = now
+
+    def _animated(self, event: ev.Animated, now: float) -> None:
+        turn = self._turn
+        if turn is not None and turn.number == event.turn:
+            turn.busy = False
+            turn.ledger.setdefault("first_frame", now)
+            turn.animated(event.weights, event.last)
+
+    # -- inside ----------------------------------------------------------------------------------------
+    def _live(self, reply: str | None) -> Turn | None:
+        turns = ([] if self._turn is None else [self._turn]) + list(self._next)
+        return next((turn for turn in turns if turn.reply == reply), None)
+
+    def _enter(self, state: ev.State) -> None:
+        if state != self.state:
+            self.state = state
+            self._out.append(ev.StateChanged(state))
+
+    def _user_turn(self, text: str) -> None:
+        self._user_turns += 1
+        self._out.append(ev.UserTurn(self._user_turns, text))
+
+    def _advance(self, now: float) -> None:
+        if self._owed is not None and now >= self._owed + self.policy.patience:
+            self._out.append(ev.Problem("AGENT_TIMEOUT", "No answer came in time. Please try again."))
+            self._stop(now)
+        while (turn := self._turn) is not None:
+            self._watch(turn, now)
+            if self._turn is turn:
+                self._animate(turn, now)
+                self._send(turn, now)
+            if self._turn is turn:
+                break
+
+    def _watch(self, turn: Turn, now: float) -> None:
+        """Nobody is waited for longer than the policy's patience."""
+        if turn.waiting is not None:
+            if self._away is None and now >= turn.waiting + self.policy.patience:
+                self._go_on(turn, now)
+                self._out.append(ev.BargedIn(turn.number, "resume"))
+        elif not turn.done and now >= turn.touched + self.policy.patience:
+            self._out.append(ev.Problem("AGENT_TIMEOUT", "The answer stopped coming."))
+            self._give_up(turn, now)
+
+    def _animate(self, turn: Turn, now: float) -> None:
+        """Hand new audio to the face: at once while the client has little, in larger pieces when not."""
+        if turn.busy or turn.closing:
+            return
+        new = turn.length - turn.asked
+        stock = turn.asked - turn.sent
+        count = new
+        if turn.phonemes is None:
+            hurry = turn.done or stock < self.policy.lead * self.media.fps
+            if stock >= self.policy.ahead or (new < self.policy.chunk and not hurry):
+                return
+            count = min(new, self.policy.chunk)
+        last = turn.done and count == new
+        if count <= 0 and not last:
+            return
+        due = now if turn.epoch is None else turn.epoch + turn.asked / self.media.fps - self.policy.lead
+        phonemes = None if turn.phonemes is None else tuple(turn.phonemes)
+        if turn.phonemes:
+            turn.phonemes = []
+        pcm = turn.pcm(turn.asked, turn.asked + count)
+        turn.asked += count
+        turn.busy, turn.closing = True, last
+        self._out.append(ev.Animate(turn.number, pcm, phonemes, last, due))
+
+    def _send(self, turn: Turn, now: float) -> None:
+        """Send the frames that are due, on an absolute schedule, then end the turn when it was heard."""
+        if turn.waiting is not None:
+            return
+        fps = self.media.fps
+        if turn.epoch is not None and not turn.ended and now > turn.epoch + turn.sent / fps + 1e-6:
+            turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
+        if (count := self._count_due(turn, now)) > 0:
+            self._send_frames(turn, count, now)
+        if turn.closing and not turn.busy and turn.sent == turn.ready:
+            if not turn.ended:
+                turn.ended = True
+                if turn.epoch is None:
+                    turn.epoch = now - turn.run / fps
+                self._tell_words(turn, float("inf"))
+                self._out.append(ev.AudioEnded(turn.number))
+            over = turn.over()
+            if over is not None and now >= over - 1e-6:
+                self._end(turn, now, interrupted=False)
+
+    def _count_due(self, turn: Turn, now: float) -> int:
+        stock = turn.ready - turn.sent
+        if turn.epoch is None:
+            # The player starts with its third frame: until then everything leaves at once.
+            return min(stock, max(1, turn.run + START_FRAMES - turn.sent))
+        due = int((now - turn.epoch + self.policy.lead) * self.media.fps + 1e-6) + 1 - turn.sent
+        return min(stock, max(due, self.policy.group)) if due > 0 else 0
+
+    def _send_frames(self, turn: Turn, count: int, now: float) -> None:
+        if not turn.shown:
+            turn.shown = True
+            turn.ledger["sent"] = now
+            self._enter("speaking")
+            self._out.append(ev.TurnStarted(turn.number))
+        first, end = turn.sent, turn.sent + count
+        self._tell_words(turn, end / self.media.fps)
+        self._out.append(ev.Frames(turn.number, first, turn.pcm(first, end), turn.weights(first, end)))
+        turn.sent = end
+        if turn.epoch is None and end >= turn.run + START_FRAMES:
+            turn.epoch = now - turn.run / self.media.fps
+            if more := self._count_due(turn, now):
+                self._send_frames(turn, more, now)  # the first burst fills the client's buffer
+        turn.forget(now)
+
+    def _tell_words(self, turn: Turn, seconds: float) -> None:
+        self._out.extend(ev.WordSpoken(turn.number, word) for word in turn.words.until(seconds))
+
+    def _due(self, turn: Turn) -> float | None:
+        if turn.waiting is not None or turn.epoch is None:
+            return None
+        if turn.ended:
+            return turn.over()
+        if turn.sent < turn.ready:
+            return turn.epoch + turn.sent / self.media.fps - self.policy.lead
+        return None
+
+    def _give_up(self, turn: Turn | None, now: float) -> None:
+        """The agent failed: what it said so far is still spoken, what never began ends at once."""
+        if turn is not None and turn.samples:
+            self._finish(turn)
+        elif turn is not None and turn is not self._turn:
+            self._next.remove(turn)
+        elif self._turn is turn:
+            self._owed = None
+            if turn is None:
+                self._enter("listening")
+            else:
+                self._end(turn, now, interrupted=False)
+
+    def _stop(self, now: float) -> None:
+        """End whatever is being said or prepared."""
+        preparing = self._owed is not None
+        self._owed = None
+        for turn in self._next:
+            self._out.append(ev.CancelReply(turn.reply, 0.0, ""))
+        self._next.clear()
+        if self._turn is not None:
+            self._end(self._turn, now, interrupted=True)
+        elif preparing:
+            self._out.append(ev.CancelReply(None, 0.0, ""))
+            self._enter("listening")
+
+    def _end(self, turn: Turn, now: float, interrupted: bool) -> None:
+        received = turn.samples / self.media.rate
+        heard = min(turn.heard(now), received) if interrupted else received
+        text = turn.words.heard(heard if interrupted else float("inf"))
+        self._turn = None
+        if interrupted:
+            self._out.append(ev.CancelReply(turn.reply, heard, text))
+        if turn.shown:
+            if "played" not in turn.ledger:
+                self._tell_ledger(turn)
+            self._out.append(ev.TurnEnded(turn.number, text, interrupted, heard))
+        if self._next:
+            self._turn = self._next.popleft()
+        else:
+            self._enter("listening" if self._owed is None else "thinking")
+
+    def _tell_ledger(self, turn: Turn) -> None:
+        begin = turn.ledger.get("speech_end")
+        if begin is not None:
+            ms = {stage: round((at - begin) * 1000) for stage, at in turn.ledger.items()}
+            self._out.append(ev.TurnLedger(turn.number, ms))

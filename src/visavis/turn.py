@@ -1,0 +1,214 @@
+"""One reply of the avatar while it is being spoken: its sound, its face, its words, its schedule."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from visavis.arkit import COUNT, Weights, neutral
+from visavis.audio import BYTES, Media
+from visavis.events import Phoneme, Stage, Word
+
+START_FRAMES = 3
+"""Frames a player buffers before it starts to play, at the beginning and after it ran dry."""
+
+REPORT_GAP = 0.5
+"""Seconds that a client may have played beyond its last report (it reports about every 0.1 s)."""
+FAR_BEHIND, USUAL_LAG = 1.0, 0.4
+"""Seconds: a client this far behind is waited for, until it is as far behind as networks make it."""
+
+
+class Span:
+    """A growing byte string whose beginning may be forgotten; positions count from its very first byte."""
+
+    def __init__(self) -> None:
+        self._bytes, self._begin = bytearray(), 0
+
+    @property
+    def end(self) -> int:
+        return self._begin + len(self._bytes)
+
+    def append(self, data: bytes) -> None:
+        self._bytes += data
+
+    def get(self, start: int, end: int) -> bytes:
+        return bytes(self._bytes[start - self._begin : end - self._begin])
+
+    def forget(self, before: int) -> None:
+        """Drop what lies before a position (cheap: a bytearray is shortened at its front in place)."""
+        if before > self._begin:
+            del self._bytes[: before - self._begin]
+            self._begin = before
+
+
+class Words:
+    """The words of a turn, told when the frames that carry them are sent.
+
+    Words with times are told at their times. Pieces of text without times are collected into whole words
+    and spread over the audio: at a usual rate of speech while the reply goes on, evenly over what is left
+    once its length is known.
+    """
+
+    def __init__(self, characters_per_second: float) -> None:
+        self.told: list[Word] = []
+        self._timed: deque[Word] = deque()
+        self._untimed: deque[str] = deque()
+        self._partial = ""
+        self._rate = characters_per_second
+        self._clock = 0.0  # seconds; where the next word without a time begins
+
+    def add_timed(self, words: tuple[Word, ...]) -> None:
+        self._timed.extend(words)
+
+    def add_text(self, piece: str) -> None:
+        text = self._partial + piece
+        words = text.split()
+        self._partial = words.pop() if words and not text[-1].isspace() else ""
+        self._untimed.extend(words)
+
+    def finish(self, seconds: float) -> None:
+        """The reply is complete and `seconds` long."""
+        if self._partial:
+            self._untimed.append(self._partial)
+            self._partial = ""
+        left = sum(len(word) + 1 for word in self._untimed)
+        if left and seconds > self._clock:
+            self._rate = left / (seconds - self._clock)
+
+    def until(self, seconds: float) -> list[Word]:
+        """The words not told yet that begin before `seconds`; they are told now."""
+        new = []
+        while self._timed and self._timed[0].start < seconds:
+            new.append(self._timed.popleft())
+        while self._untimed and self._clock < seconds:
+            text = self._untimed.popleft()
+            begin, self._clock = self._clock, self._clock + (len(text) + 1) / self._rate
+            new.append(Word(text, begin, self._clock))
+        self.told += new
+        return new
+
+    def since(self, seconds: float) -> list[Word]:
+        """The words told already that end after `seconds`."""
+        return [word for word in self.told if word.end > seconds]
+
+    def heard(self, seconds: float) -> str:
+        """What was said in the first `seconds`: whole words only."""
+        return " ".join(word.text for word in self.told if word.end <= seconds + 1e-6)
+
+
+@dataclass(slots=True)
+class Turn:
+    """All counts are in frames unless a name says otherwise; `None` times are times that have not come."""
+
+    number: int
+    reply: str
+    media: Media
+    words: Words
+    touched: float
+    """When the agent last sent something for it."""
+    audio: Span = field(default_factory=Span)
+    face: Span = field(default_factory=Span)
+    phonemes: list[Phoneme] | None = None
+    """Those not handed to the animator yet; None when the speech carries none."""
+    done: bool = False
+    """The agent has sent everything."""
+    shown: bool = False
+    """The client knows of this turn."""
+    closing: bool = False
+    """The animator was told that nothing more comes."""
+    ended: bool = False
+    """The last frame was sent."""
+    busy: bool = False
+    """An `Animate` is outstanding."""
+    asked: int = 0
+    ready: int = 0
+    sent: int = 0
+    run: int = 0
+    """First frame of the present run of playback (a run begins at 0 and after every gap)."""
+    epoch: float | None = None
+    """When frame 0 would have been heard, had the present run begun there."""
+    lag: float = 0.0
+    """Seconds by which the client's reported position is behind the schedule."""
+    reported: tuple[int, float] | None = None
+    """The last frame that the client reported as audible, and when it did."""
+    waiting: float | None = None
+    """Since when playback has been held, or the client gone."""
+    ledger: dict[Stage, float] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Samples received from the agent."""
+        return self.audio.end // BYTES
+
+    @property
+    def length(self) -> int:
+        """Frames known so far: whole ones while the reply goes on, all (at least one) when it is done."""
+        if self.done:
+            return max(1, self.media.covering(self.samples))
+        return self.media.whole(self.samples)
+
+    def pcm(self, first: int, end: int) -> bytes:
+        """The samples of frames first..end; silence completes the last one."""
+        a, b = self.media.edge(first) * BYTES, self.media.edge(end) * BYTES
+        data = self.audio.get(a, b)
+        return data + bytes(b - a - len(data))
+
+    def weights(self, first: int, end: int) -> Weights:
+        row = COUNT * 4
+        return np.frombuffer(self.face.get(first * row, end * row), np.float32).reshape(-1, COUNT)
+
+    def animated(self, weights: Weights, last: bool) -> None:
+        """Take the animator's frames; a face that answers too little or too much is made to fit."""
+        room = self.asked - self.ready
+        rows = weights[:room]
+        if last and len(rows) < room:
+            rows = np.concatenate((rows, neutral(room - len(rows))))
+        self.face.append(np.ascontiguousarray(rows, np.float32).tobytes())
+        self.ready += len(rows)
+
+    def heard(self, now: float) -> float:
+        """Seconds of this turn that have been heard."""
+        fps = self.media.fps
+        if self.epoch is None:
+            return self.run / fps
+        at = now if self.waiting is None else self.waiting
+        position = at - self.epoch - self.lag
+        if self.reported is not None:
+            # A client that reports its position has heard no more than it could since.
+            frame, when = self.reported
+            position = min(position, (frame + 1) / fps + min(max(at - when, 0.0), REPORT_GAP))
+        return min(max(position, self.run / fps), self.sent / fps)
+
+    def report(self, frame: int, now: float) -> None:
+        """The client says that `frame` has just become audible."""
+        self.reported = (frame, now)
+        if self.epoch is not None and self.waiting is None:
+            lag = now - self.epoch - (frame + 0.5) / self.media.fps
+            if lag > FAR_BEHIND:  # it rewound or stalled: the schedule waits for it
+                self.epoch += lag - USUAL_LAG
+                lag = USUAL_LAG
+            self.lag = max(0.0, lag)
+
+    def restart(self, frame: int) -> None:
+        """Playback begins anew at `frame`: at the start, after the player ran dry, after a reconnection."""
+        self.sent, self.run, self.epoch, self.ended = frame, frame, None, False
+        self.lag, self.reported = 0.0, None
+
+    def unheard(self, now: float) -> int:
+        """The first frame that a client which comes back has not heard."""
+        if self.reported is not None:
+            return self.reported[0] + 1
+        return int(self.heard(now) * self.media.fps + 1e-6)
+
+    def over(self) -> float | None:
+        """When the last frame sent will have been heard."""
+        return None if self.epoch is None else self.epoch + self.lag + self.sent / self.media.fps
+
+    def forget(self, now: float) -> None:
+        """Let go of what was heard more than a second ago."""
+        frame = int((self.heard(now) - 1.0) * self.media.fps)
+        if frame > 0:
+            self.audio.forget(min(self.media.edge(frame) * BYTES, self.audio.end))
+            self.face.forget(frame * COUNT * 4)
