@@ -51,9 +51,16 @@ class Resampler:
     def __init__(self, source: int, target: int) -> None:
         self.source, self.target = source, target
         self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="int16")
+        self._odd = b""
 
     def __call__(self, pcm: bytes, last: bool = False) -> bytes:
-        """The next samples at the target rate; `last` flushes what the filter still holds."""
+        """The next samples at the target rate; `last` flushes what the filter still holds.
+
+        A sample cut in half between two pieces is put together again.
+        """
+        pcm = self._odd + pcm
+        whole = len(pcm) - len(pcm) % BYTES
+        pcm, self._odd = pcm[:whole], pcm[whole:]
         if self._stream is None:
             return pcm
         chunk: NDArray[np.int16] = self._stream.resample_chunk(np.frombuffer(pcm, "<i2"), last=last)

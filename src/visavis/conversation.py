@@ -91,6 +91,15 @@ class Conversation:
         """Is a turn being spoken?"""
         return self._turn is not None and self._turn.shown
 
+    @property
+    def away(self) -> bool:
+        """Is the client gone?"""
+        return self._away is not None
+
+    def wants(self, turn: int) -> bool:
+        """Is this turn's face still needed?"""
+        return self._turn is not None and self._turn.number == turn
+
     # -- what the client does ----------------------------------------------------------------------
     def _from_client(self, event: ev.Event, now: float) -> None:
         match event:
@@ -310,8 +319,8 @@ class Conversation:
         """Send the frames that are due, on an absolute schedule, then end the turn when it was heard."""
         if turn.waiting is not None:
             return
-        fps = self.media.fps
-        if turn.epoch is not None and not turn.ended and now > turn.epoch + turn.sent / fps + 1e-6:
+        dry = turn.over()
+        if dry is not None and not turn.ended and now > dry + 1e-6:
             turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
         if (count := self._count_due(turn, now)) > 0:
             self._send_frames(turn, count, now)
@@ -319,7 +328,7 @@ class Conversation:
             if not turn.ended:
                 turn.ended = True
                 if turn.epoch is None:
-                    turn.epoch = now - turn.run / fps
+                    turn.epoch = now - turn.run / self.media.fps
                 self._tell_words(turn, float("inf"))
                 self._out.append(ev.AudioEnded(turn.number))
             over = turn.over()

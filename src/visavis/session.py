@@ -1,0 +1,229 @@
+"""The shell around a Conversation: whatever arrives is fed, whatever comes out is performed at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from visavis import events as ev
+from visavis.agents import Agent, AgentEngine
+from visavis.arkit import Weights
+from visavis.audio import Media, Resampler
+from visavis.conversation import Conversation
+from visavis.errors import VisavisError
+from visavis.faces import FaceStream
+from visavis.faces.animator import Animator
+from visavis.ticker import Ticker
+
+AGENT_BACKLOG = 512
+"""Events that may wait for an agent; microphone audio comes in pieces of about 0.1 s."""
+MISSED = 64
+"""Messages kept for a client that is away."""
+
+
+class Client(Protocol):
+    """Where a session's events go."""
+
+    def put(self, event: ev.ToClient) -> None: ...
+    def drop(self, turn: int) -> None:
+        """Frames of this turn that have not left yet are not to be sent."""
+        ...
+
+
+class Faces(Protocol):
+    def open(self, media: Media, seed: int, *, timed: bool) -> FaceStream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all sessions share."""
+
+    agent: AgentEngine
+    faces: Faces
+    animator: Animator
+    ticker: Ticker
+    seed: int = 0
+
+
+class Session:
+    """One conversation, alive for as long as `run`; everything here happens on the event loop's thread."""
+
+    def __init__(
+        self, id: str, parts: Parts, conversation: Conversation, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        self.id = id
+        self.wake: float | None = None
+        self.closed = False
+        self._parts, self._conversation, self._on_end = parts, conversation, on_end
+        self._media = conversation.media
+        self._client: Client | None = None
+        self._missed: deque[ev.ToClient] = deque(maxlen=MISSED)
+        self._asks_in, self._asks = anyio.create_memory_object_stream[ev.ToAgent](AGENT_BACKLOG)
+        self._scope = anyio.CancelScope()
+        self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
+        self._voices: dict[str, Resampler] = {}
+        self._face: FaceStream | None = None
+        self._face_turn = 0
+        self._log = structlog.get_logger().bind(session=id)
+
+    # -- the client's side -----------------------------------------------------------------------------
+    def attach(self, client: Client) -> None:
+        """From now on events go to `client`, first what it missed."""
+        self._client = client
+        while self._missed:
+            client.put(self._missed.popleft())
+        if self._conversation.away:
+            self.feed(ev.ClientBack())
+
+    def detach(self, client: Client) -> None:
+        """`client` is gone; the turn waits for it, or for the one that comes back in its place."""
+        if self._client is client:
+            self._client = None
+            self.feed(ev.ClientLost())
+
+    def close(self) -> None:
+        """End the session and everything it opened."""
+        self.closed = True
+        self._scope.cancel()
+
+    # -- the heart -----------------------------------------------------------------------------------------
+    def feed(self, event: ev.Event, now: float | None = None) -> None:
+        """Feed the conversation and perform what it says; never waits, never raises."""
+        if self.closed:
+            return
+        try:
+            at = asyncio.get_running_loop().time() if now is None else now
+            for effect in self._conversation.feed(event, at):
+                self._perform(effect)
+            self._parts.ticker.watch(self)
+        except Exception:
+            self._log.exception("the session failed", event_type=type(event).__name__)
+            self._put(ev.Problem("INTERNAL", "Something went wrong on the server; the conversation ended."))
+            self.close()
+
+    @property
+    def deadline(self) -> float | None:
+        return None if self.closed else self._conversation.deadline
+
+    def tick(self, now: float) -> None:
+        self.feed(ev.TICK, now)
+
+    def _perform(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.Animate():
+                self._animate(effect)
+            case ev.UserAudio() | ev.MicOn():
+                self._listen(effect)
+            case ev.UserText() | ev.MicOff() | ev.CancelReply():
+                self._ask(effect)
+            case ev.TurnEnded(turn, interrupted=True):
+                if self._client is not None:
+                    self._client.drop(turn)
+                self._put(effect)
+            case _:
+                self._put(effect)
+
+    def _put(self, event: ev.ToClient) -> None:
+        if self._client is not None:
+            self._client.put(event)
+        elif not isinstance(event, ev.Frames):
+            self._missed.append(event)
+
+    # -- the face ------------------------------------------------------------------------------------------
+    def _animate(self, job: ev.Animate) -> None:
+        if self._face is None or self._face_turn != job.turn:
+            timed = job.phonemes is not None
+            self._face = self._parts.faces.open(self._media, self._parts.seed + job.turn, timed=timed)
+            self._face_turn = job.turn
+        face = self._face
+
+        def work() -> Weights:
+            return face.feed(job.pcm, job.phonemes, job.last)
+
+        def done(weights: Weights) -> None:
+            self.feed(ev.Animated(job.turn, weights, job.last))
+
+        def wanted() -> bool:
+            return not self.closed and self._face is face and self._conversation.wants(job.turn)
+
+        self._parts.animator.submit(job.due, work, done, wanted)
+
+    # -- the agent -----------------------------------------------------------------------------------------
+    def _listen(self, event: ev.UserAudio | ev.MicOn) -> None:
+        rate = self._parts.agent.input_rate
+        if isinstance(event, ev.MicOn):
+            self._ears = Resampler(event.rate or rate, rate)
+            self._ask(event)
+        else:
+            played = event.played * self._parts.agent.output_rate // self._media.rate
+            self._ask(replace(event, pcm=self._ears(event.pcm), played=played))
+
+    def _ask(self, event: ev.ToAgent) -> None:
+        try:
+            self._asks_in.send_nowait(event)
+        except anyio.WouldBlock:
+            # Effects never feed back at once: the failure is an event of its own.
+            failure = ev.ReplyFailed("AGENT_OVERLOADED", "The agent does not keep up; please try again.")
+            asyncio.get_running_loop().call_soon(self.feed, failure)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Open the agent and carry its events until the session is closed; never raises."""
+        try:
+            with self._scope:
+                async with self._parts.agent.open() as agent, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._forward, agent)
+                    task_status.started()
+                    async for event in agent:
+                        self._hear(event)
+                self._fail("AGENT_GONE", "The agent has left the conversation.")
+        except Exception as error:
+            problem = _first_problem(error)
+            if problem is None:
+                self._log.exception("the agent failed")
+                self._fail("AGENT_FAILED", "The agent failed; please start a new conversation.")
+            else:
+                self._fail(problem.code, str(problem))
+        finally:
+            self.closed = True
+            self._asks_in.close()
+            self._asks.close()
+            self._on_end()
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self.closed:
+            self._put(ev.Problem(code, message))
+
+    async def _forward(self, agent: Agent) -> None:
+        async with aclosing(self._asks) as asks:
+            async for event in asks:
+                await agent.send(event)
+
+    def _hear(self, event: ev.FromAgent) -> None:
+        """Feed an agent's event, its audio at the rate of the conversation."""
+        source, target = self._parts.agent.output_rate, self._media.rate
+        match event:
+            case ev.ReplyStarted(reply):
+                self._voices = {reply: Resampler(source, target)}
+            case ev.ReplyAudio(reply, pcm) if (voice := self._voices.get(reply)) is not None:
+                event = replace(event, pcm=voice(pcm))
+            case ev.ReplyDone(reply) if (voice := self._voices.pop(reply, None)) is not None:
+                if tail := voice(b"", last=True):
+                    self.feed(ev.ReplyAudio(reply, tail))
+        self.feed(event)
+
+
+def _first_problem(error: BaseException) -> VisavisError | None:
+    """The failure meant for people inside a (group of) exceptions, if there is one."""
+    if isinstance(error, VisavisError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _first_problem(inner))), None)
+    return None

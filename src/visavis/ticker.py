@@ -1,0 +1,66 @@
+"""One clock for all sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import Protocol
+
+PERIOD = 1 / 120
+"""Seconds between two looks at the deadlines: a quarter of a frame."""
+
+
+class Ticking(Protocol):
+    wake: float | None
+    """When the ticker will look at it; the ticker's own note."""
+
+    @property
+    def deadline(self) -> float | None: ...
+    def tick(self, now: float) -> None: ...
+
+
+class Ticker:
+    """The deadlines of all sessions in one heap, looked at every `PERIOD` while one is near.
+
+    Far cheaper than a timer per session, which would be set and cancelled with every event.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Ticking]] = []
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, session: Ticking) -> None:
+        """See to it that `session.tick` is called at its deadline; call again whenever that changes."""
+        due = session.deadline
+        if due is None or (session.wake is not None and session.wake <= due):
+            return  # a look that comes too early only looks again
+        session.wake = due
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, session))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        loop = asyncio.get_running_loop()
+        now, due = loop.time(), self._heap[0][0]
+        when = now + max(PERIOD, due - now)
+        if self._timer is not None:
+            if self._timer.when() <= when + PERIOD / 2:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            due, _, session = heapq.heappop(self._heap)
+            if due != session.wake:
+                continue  # an earlier look took its place
+            session.wake = None
+            if session.deadline is not None and session.deadline <= now:
+                session.tick(now)
+            else:
+                self.watch(session)
+        if self._heap:
+            self._schedule()
