@@ -60,8 +60,6 @@ class Conversation:
                 self._animated(event, now)
             case ev.Played():
                 self._played(event, now)
-            case ev.Ping(timestamp):
-                self._out.append(ev.Pong(timestamp))
             case (
                 ev.UserText() | ev.MicOn() | ev.MicOff() | ev.Interrupt() | ev.ClientLost() | ev.ClientBack()
             ):

@@ -90,7 +90,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    timestamp: int | None = None
+    """Answered with `Pong` by the connection itself; a conversation never sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ class TurnLedger:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    timestamp: int | None
+    """The answer to `Ping`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ class ServerSettings(Section):
     open_browser: bool = False
     max_message_bytes: int = Field(1 << 20, ge=1 << 10)
     """Largest message a client may send on `/ws`."""
+    max_sessions: int = Field(100, ge=1)
+    """Conversations at the same time; further clients are told to come back."""
     resume_seconds: float = Field(30.0, ge=0, le=600)
     """How long a dropped conversation waits for its client."""
     workers: int = Field(2, ge=1, le=64)

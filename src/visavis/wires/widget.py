@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -78,8 +79,7 @@ class WidgetWire:
             case "interrupt":
                 return [ev.Interrupt()]
             case "ping":
-                timestamp = data.get("timestamp")
-                return [ev.Ping(int(timestamp) if isinstance(timestamp, int | float) else None)]
+                return [ev.Ping()]
             case "playback":
                 return [ev.Played(_turn_number(data), _frame_index(data))]
             case "hello":
@@ -225,7 +225,7 @@ class WidgetWire:
     def _sounds(self, event: ev.Frames) -> list[bytes]:
         """The PCM of each frame."""
         edges = [self.media.edge(event.first + k) * BYTES for k in range(len(event.weights) + 1)]
-        return [event.pcm[a - edges[0] : b - edges[0]] for a, b in zip(edges, edges[1:], strict=False)]
+        return [event.pcm[a - edges[0] : b - edges[0]] for a, b in pairwise(edges)]
 
 
 def decode_binary_frame(message: bytes) -> tuple[int, int, int, Weights, bytes]:

@@ -1,0 +1,113 @@
+"""The server as an ASGI application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+import visavis
+from visavis import plugins
+from visavis.faces.animator import Animator
+from visavis.faces.speech_face import Faces
+from visavis.server.sessions import Sessions
+from visavis.server.sockets import Connection
+from visavis.session import Parts
+from visavis.settings import Settings
+from visavis.ticker import Ticker
+
+PACKAGE = Path(visavis.__file__).parent
+STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its lifespan loads the engines and owns every task."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        agent, faces = await _load(settings)
+        with ThreadPoolExecutor(1, "face") as executor:
+            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed)
+            async with anyio.create_task_group() as tasks:
+                server = settings.server
+                app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
+                app.state.faces, app.state.started = faces, time.monotonic()
+                yield
+                tasks.cancel_scope.cancel()
+
+    app = FastAPI(
+        title="Visavis", version=visavis.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.settings = settings
+    app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_websocket_route("/ws", widget)
+    app.mount("/avatars", StaticFiles(directory=AVATARS))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+async def _load(settings: Settings) -> tuple[Any, Faces]:
+    """Load the agent and the face side by side; both are warmed up."""
+    loaded: dict[str, Any] = {}
+
+    def agent() -> None:
+        loaded["agent"] = plugins.load("agents", settings.agent, settings)
+
+    def faces() -> None:
+        loaded["faces"] = Faces(settings)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, agent)
+        tasks.start_soon(anyio.to_thread.run_sync, faces)
+    return loaded["agent"], loaded["faces"]
+
+
+async def root(request: Request) -> Response:
+    """The page for browsers, a few facts for programs."""
+    vary = {"Vary": "Accept", "Cache-Control": "no-cache"}
+    if "text/html" in request.headers.get("accept", ""):
+        return FileResponse(STATIC / "index.html", headers=vary)
+    app = request.app
+    facts = {
+        "name": "visavis",
+        "version": visavis.__version__,
+        "status": "running",
+        "agent": app.state.sessions.parts.agent.status(),
+        "avatar": app.state.settings.avatar,
+        "avatars": sorted(path.parent.name for path in AVATARS.glob("*/*.glb")),
+    }
+    return JSONResponse(facts, headers=vary)
+
+
+async def health(request: Request) -> Response:
+    """200 when all required parts work, otherwise 503 with the reasons."""
+    state = request.app.state
+    agent, faces = state.sessions.parts.agent.status(), state.faces.status()
+    problems = [*agent.get("problems", []), *faces.get("problems", [])]
+    body = {
+        "ok": not problems,
+        "status": "unhealthy" if problems else "healthy",
+        "version": visavis.__version__,
+        "uptime_s": round(time.monotonic() - state.started, 1),
+        "sessions": len(state.sessions),
+        "agent": agent,
+        "face": faces,
+        "problems": problems,
+    }
+    return JSONResponse(body, 503 if problems else 200, headers={"Cache-Control": "no-store"})
+
+
+async def widget(socket: WebSocket) -> None:
+    """`WS /ws`: a conversation in the widget dialect."""
+    app = socket.app
+    limit = app.state.settings.server.max_message_bytes
+    await Connection(socket, app.state.sessions, limit).run()

@@ -1,0 +1,94 @@
+"""All conversations of this server, and the tokens that bring a client back to its own."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from visavis.audio import Media
+from visavis.conversation import Conversation
+from visavis.session import Client, Parts, Session
+
+
+class Sitter(Client, Protocol):
+    """The connection that a session's client sits behind."""
+
+    def replaced(self) -> None: ...
+    def ended(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Seat:
+    """A session's place: who sits there may have left for a moment."""
+
+    session: Session
+    token: str
+    ended: anyio.Event
+    client: Sitter | None = None
+    expiry: anyio.CancelScope | None = None
+
+
+class Sessions:
+    """Opens sessions, keeps those whose client dropped for a while, ends them."""
+
+    def __init__(self, parts: Parts, tasks: TaskGroup, limit: int, resume_seconds: float) -> None:
+        self.parts = parts
+        self._tasks, self._limit, self._patience = tasks, limit, resume_seconds
+        self._seats: dict[str, Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    @property
+    def full(self) -> bool:
+        return len(self._seats) >= self._limit
+
+    def open(self, session_id: str, token: str, media: Media) -> Seat:
+        """A new conversation; its agent is opened in the server's task group."""
+        ended = anyio.Event()
+
+        def on_end() -> None:
+            self._seats.pop(token, None)
+            ended.set()
+            if seat.client is not None:
+                seat.client.ended()
+
+        session = Session(session_id, self.parts, Conversation(media), on_end)
+        seat = self._seats[token] = Seat(session, token, ended)
+        self._tasks.start_soon(session.run, name=f"session {session_id}")
+        return seat
+
+    def resume(self, token: str) -> Seat | None:
+        """The conversation that waits for the holder of this token, if there still is one."""
+        seat = self._seats.get(token)
+        if seat is not None and seat.expiry is not None:
+            seat.expiry.cancel()
+            seat.expiry = None
+        return seat
+
+    def leave(self, seat: Seat, *, for_good: bool) -> None:
+        """The client is gone; unless it said goodbye, its conversation waits for it."""
+        if for_good or self._patience == 0:
+            seat.session.close()
+        elif not seat.session.closed and seat.expiry is None:
+            seat.expiry = anyio.CancelScope()
+            self._tasks.start_soon(self._expire, seat, seat.expiry)
+
+    async def _expire(self, seat: Seat, scope: anyio.CancelScope) -> None:
+        with scope:
+            with anyio.move_on_after(self._patience):
+                await seat.ended.wait()
+            seat.session.close()
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
