@@ -25,14 +25,15 @@ Names = Annotated[list[str] | None, typer.Argument(help="Models, as `visavis mod
 def list_models(context: typer.Context) -> None:
     """Show every model: what it is for, its size, its licence, and whether it is here."""
     store = _store(context)
-    table = Table("name", "purpose", "size", "licence", "state", "folder", box=None, pad_edge=False)
+    table = Table("name", "version", "purpose", "size", "licence", "state", box=None, pad_edge=False)
     for model in store.catalogue.values():
         state = "[green]ready" if store.present(model.name) else "[yellow]missing"
-        folder = store.folder(model.name).name
-        table.add_row(model.name, model.purpose, decimal(model.bytes), model.licence, state, folder)
+        table.add_row(model.name, model.version, model.purpose, decimal(model.bytes), model.licence, state)
+    for column in table.columns:
+        column.no_wrap = column.header != "purpose"
     console = Console()
     console.print(table)
-    console.print(f"in {store.root}", highlight=False, soft_wrap=True)
+    console.print(f"each in {store.root / 'NAME-VERSION'}", highlight=False, soft_wrap=True)
 
 
 @app.command()

