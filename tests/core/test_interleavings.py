@@ -1,0 +1,150 @@
+"""Whatever happens in whatever order, the conversation keeps its promises."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from talk import drive, face, frames_of, only
+
+from visavis import events as ev
+from visavis.conversation import Conversation, Policy
+
+IDS = st.sampled_from("abc")
+STEPS = st.one_of(
+    st.builds(ev.ReplyStarted, IDS),
+    st.builds(ev.ReplyAudio, IDS, st.integers(0, 6000).map(lambda samples: bytes(range(256)) * (samples // 64))),
+    st.builds(ev.ReplyText, IDS, st.text("ab c.", max_size=12)),
+    st.builds(ev.ReplyDone, IDS),
+    st.builds(ev.ReplyFailed, st.just("X"), st.just("y"), st.none() | IDS),
+    st.builds(ev.BargeIn, st.sampled_from(("duck", "deep", "hold", "resume"))),
+    st.builds(ev.Played, st.integers(1, 6), st.integers(0, 200)),
+    st.builds(ev.UserSaid, st.sampled_from(("", "hi"))),
+    st.sampled_from(
+        [
+            ev.Interrupt(),
+            ev.UserText("x"),
+            ev.UserInterrupts(),
+            ev.MicOn(),
+            ev.MicOff(),
+            ev.UserAudio(b"\0\0"),
+            ev.ClientLost(),
+            ev.ClientBack(),
+        ]
+    ),
+    st.just("animated"),
+    st.just("animated"),
+    st.just("wait"),
+)
+
+
+class Client:
+    """Checks what a client is told, message by message."""
+
+    def __init__(self) -> None:
+        self.turn: int | None = None
+        self.next = 0
+        self.ended = False
+        self.last = 0
+        self.back = False
+
+    def take(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.TurnStarted(turn):
+                if self.turn == turn:
+                    assert self.back, "only a client that came back is told of the same turn twice"
+                    self.next = -1  # the unheard rest begins where it begins
+                else:
+                    assert self.turn is None, "one turn at a time"
+                    assert turn > self.last, "turn numbers only grow"
+                    self.next = 0
+                self.turn, self.last, self.ended, self.back = turn, turn, False, False
+            case ev.Frames(turn, first, pcm, weights):
+                assert turn == self.turn, "no frame of a turn that is over"
+                assert not self.ended, "no frame after the end of the audio"
+                assert first == self.next or self.next == -1, "frame indices have no gaps"
+                assert len(pcm) == len(weights) * 1600
+                self.next = first + len(weights)
+            case ev.WordSpoken(turn) | ev.BargedIn(turn) | ev.AudioEnded(turn):
+                assert turn == self.turn
+                self.ended = self.ended or isinstance(effect, ev.AudioEnded)
+            case ev.TurnEnded(turn, _, interrupted, heard):
+                assert turn == self.turn
+                assert interrupted or self.ended, "a turn ends after its audio, or by interruption"
+                assert heard >= 0
+                self.turn = None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.floats(0, 0.4)), max_size=120))
+def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) -> None:
+    talk, client, now = Conversation(policy=Policy(patience=4.0)), Client(), 0.0
+    jobs: list[ev.Animate] = []
+    jobs_of: dict[int, int] = {}
+
+    def feed(event: ev.Event) -> None:
+        if isinstance(event, ev.ClientBack):
+            client.back = True
+        for effect in talk.feed(event, now):
+            client.take(effect)
+            if isinstance(effect, ev.Animate):
+                jobs.append(effect)
+                jobs_of[effect.turn] = jobs_of.get(effect.turn, 0) + 1
+                assert sum(job.turn == effect.turn for job in jobs) == 1, "one animation at a time"
+
+    for step, pause in steps:
+        until = now + pause
+        for _ in range(200):
+            if talk.deadline is None or talk.deadline > until:
+                break
+            now = max(now, talk.deadline)
+            feed(ev.TICK)
+        else:
+            raise AssertionError("the deadline does not move on")
+        now = until
+        if step == "animated":
+            if jobs:
+                job = jobs.pop(0)
+                feed(ev.Animated(job.turn, face(frames_of(talk, job.pcm)), job.last))
+        elif step != "wait":
+            feed(step)  # type: ignore[arg-type]
+        assert talk.deadline is None or talk.deadline > now - 1e-6
+
+    # Left alone, with its client there, every talk comes to rest.
+    feed(ev.ClientBack())
+    for _ in range(5000):
+        if jobs:
+            job = jobs.pop(0)
+            feed(ev.Animated(job.turn, face(frames_of(talk, job.pcm)), job.last))
+        elif talk.deadline is not None:
+            now = max(now, talk.deadline)
+            feed(ev.TICK)
+        else:
+            break
+    assert talk.deadline is None
+    assert client.turn is None
+    assert talk.state in ("idle", "listening")
+
+
+@given(
+    st.lists(st.integers(0, 5000), min_size=1, max_size=20),
+    st.integers(0, 4),
+    st.floats(0, 0.2),
+    st.integers(1, 6),
+)
+@settings(max_examples=100, deadline=None)
+def test_any_cutting_of_the_audio_gives_the_same_frames(
+    pieces: list[int], look_ahead: int, spacing: float, group: int
+) -> None:
+    samples = np.random.default_rng(7).integers(-20_000, 20_000, sum(pieces)).astype("<i2")
+    script: list[tuple[float, ev.Event]] = [(0.0, ev.ReplyStarted("r"))]
+    begin, now = 0, 0.0
+    for size in pieces:
+        script.append((now, ev.ReplyAudio("r", samples[begin : begin + size].tobytes())))
+        begin, now = begin + size, now + spacing
+    talk = Conversation(policy=Policy(group=group))
+    log = drive(talk, [*script, (now, ev.ReplyDone("r"))], look_ahead=look_ahead, face_delay=0.02)
+    pcm = b"".join(frames.pcm for frames in only(log, ev.Frames))
+    assert pcm[: len(samples) * 2] == samples.tobytes()
+    assert not any(pcm[len(samples) * 2 :])
+    assert sum(len(frames.weights) for frames in only(log, ev.Frames)) == len(pcm) // 1600
