@@ -1,10 +1,21 @@
-"""Every setting, in one frozen tree."""
+"""Every setting, in one frozen tree; `configuration` fills it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+
+def _web_address(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must be a web address, such as http://localhost:11434/v1")
+    return url
+
+
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which ~ is the user's home."""
 
 
 class Section(BaseModel):
@@ -49,7 +60,7 @@ class StageSettings(Section):
 class LanguageModelSettings(Section):
     """An OpenAI-compatible server; setting `url` replaces the demo brain."""
 
-    url: str = ""
+    url: Annotated[str, AfterValidator(_web_address)] = ""
     model: str = ""
     key: SecretStr = SecretStr("")
     max_tokens: int = Field(200, ge=1, le=4096)
@@ -70,7 +81,7 @@ class FaceSettings(Section):
 
 
 class ModelSettings(Section):
-    cache: Path | None = None
+    cache: HomePath | None = None
     """Where model files are kept; None is the platform's cache directory."""
     offline: bool = False
     """Never fetch anything from the network."""
@@ -79,7 +90,7 @@ class ModelSettings(Section):
 class ScriptedSettings(Section):
     """The scripted agent: replays speech to measure the server without models."""
 
-    audio: Path | None = None
+    audio: HomePath | None = None
     """A WAV file to say; None is a made-up murmur."""
     seconds: float = Field(6.0, gt=0, le=600)
     speed: float = Field(1.0, gt=0, le=1000)
