@@ -1,0 +1,55 @@
+# Two commands: `make run` talks to you, `make test` proves it works. Both set up everything they need.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test check bench page lock clean
+
+run: .venv/run
+	$(BIN)/visavis serve --open
+
+test: .venv/dev
+	$(BIN)/visavis models pull
+	sh tools/browser.sh $(BIN)/python
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/visavis models pull
+	sh tools/browser.sh $(BIN)/python
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine
+	$(BIN)/python -m coverage report
+
+bench: .venv/run
+	$(BIN)/python -m bench.run
+
+# The page is built from clients/js and committed, so that running it needs no Node.
+page:
+	cd clients/js && npm ci --no-audit --no-fund && npm test && npm run build
+
+# Pins every dependency with its hashes; the files carry no addresses.
+lock: .venv/dev
+	$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-annotate --upgrade -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.txt \
+	  -o requirements-dev.txt
+
+.venv/run: requirements.txt pyproject.toml
+	sh tools/venv.sh $(PYTHON)
+	$(PIP) install --require-hashes -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev: requirements-dev.txt pyproject.toml
+	sh tools/venv.sh $(PYTHON)
+	$(PIP) install --require-hashes -r requirements-dev.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch .venv/run $@
+
+clean:
+	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
