@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.audio import Media, to_float
+from visavis.audio import Media
 
 Samples = NDArray[np.float32]
 """float32[n] in -1..1 at the media's rate."""
@@ -19,29 +19,25 @@ QUIETEST = -45.0
 
 
 class Framer:
-    """Collects PCM of one turn and gives it back in whole frames."""
+    """Collects the samples of one turn and gives them back in whole frames."""
 
     def __init__(self, media: Media) -> None:
-        self.media = media
-        self.frames = 0
-        """Frames given back so far."""
-        self._samples = 0
-        self._rest = b""
+        self._media = media
+        self._frames = self._samples = 0
+        self._rest = np.zeros(0, np.float32)
 
-    def __call__(self, pcm: bytes, last: bool) -> tuple[Samples, NDArray[np.intp]]:
-        """The samples (-1..1) of the frames that are now whole, and where each frame begins in them, with
-        the end of the last one: intp[n + 1]. With `last` the frame in progress is filled with silence."""
-        self._rest += pcm
-        self._samples += len(pcm) // 2
-        first, media = self.frames, self.media
-        self.frames = media.covering(self._samples) if last else media.whole(self._samples)
-        edges = np.arange(first, self.frames + 1) * media.rate // media.fps
+    def __call__(self, samples: Samples, last: bool) -> tuple[Samples, NDArray[np.intp]]:
+        """The samples of the frames that are now whole, and where each frame begins in them, with the end of
+        the last one: intp[frames + 1]. With `last`, the frame in progress is filled up with silence."""
+        media, first = self._media, self._frames
+        self._samples += len(samples)
+        self._frames = media.covering(self._samples) if last else media.whole(self._samples)
+        edges = np.arange(first, self._frames + 1) * media.rate // media.fps
         edges -= edges[0]
-        samples = np.zeros(edges[-1], np.float32)
-        known = to_float(self._rest[: 2 * len(samples)])
-        samples[: len(known)] = known
-        self._rest = self._rest[2 * len(samples) :]
-        return samples, edges
+        known = np.concatenate([self._rest, samples])
+        missing = max(0, int(edges[-1]) - len(known))
+        self._rest = known[edges[-1] :]
+        return np.pad(known[: edges[-1]], (0, missing)), edges
 
 
 class PeakHold:

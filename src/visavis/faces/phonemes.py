@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from visavis.arkit import Weights
-from visavis.audio import Media
+from visavis.audio import Media, to_float
 from visavis.events import Phoneme
 from visavis.faces.framing import QUIETEST, Framer, Loudness, PeakHold
 from visavis.faces.visemes import VisemeTrack
@@ -32,7 +32,7 @@ class PhonemeStream:
         """Every frame of the audio so far: what is not known yet is taken for a mouth at rest."""
         if phonemes:
             self._track.add(phonemes)
-        now, reference = self._loudness(*self._frames(pcm, last))
+        now, reference = self._loudness(*self._frames(to_float(pcm), last))
         opening = 10 ** (LOUDNESS_POWER / 20 * (self._level(now) - reference + HEADROOM))
         return self._track.draw(np.clip(opening, SOFTEST, LOUDEST))
 

@@ -1,0 +1,57 @@
+"""What the face net hears: log-mel columns of speech at 24 kHz."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from visavis.faces.framing import Samples
+
+RATE, HOP, WINDOW, FFT, BANDS = 24_000, 200, 600, 1024, 40
+"""Hz; then samples; a window ends where its hop ends, so a column looks at nothing that lies ahead."""
+LOWEST, HIGHEST = 60.0, 7600.0
+"""Hz; above that, speech recorded at 16 kHz has nothing."""
+HOPS = 4
+"""Columns in one frame of the net, which runs at 30 frames a second."""
+SAMPLES = HOP * HOPS
+
+Features = NDArray[np.float32]
+"""float32[frames, HOPS * BANDS]: natural logarithms of band energies."""
+
+
+def _filters() -> NDArray[np.float32]:
+    """float32[bins, BANDS]: triangles on the HTK mel scale, bins up to the highest one used."""
+    hertz = np.linspace(0, RATE / 2, FFT // 2 + 1)[:, None]
+    low, high = (2595 * np.log10(1 + limit / 700) for limit in (LOWEST, HIGHEST))
+    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
+    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    triangles = np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
+    return np.ascontiguousarray(triangles[: int(np.flatnonzero(triangles.sum(1))[-1]) + 1])
+
+
+_FILTERS = _filters()
+_TAPER = np.hanning(WINDOW).astype(np.float32)
+
+
+class MelStream:
+    """Features of one voice; any number of whole frames at a time."""
+
+    def __init__(self) -> None:
+        self._history = np.zeros(WINDOW - HOP, np.float32)
+
+    def __call__(self, samples: Samples) -> Features:
+        """The features of `samples`, a multiple of `SAMPLES` of them at `RATE`."""
+        frames = len(samples) // SAMPLES
+        if not frames:
+            return np.zeros((0, HOPS * BANDS), np.float32)
+        heard = np.concatenate([self._history, samples])
+        self._history = heard[-len(self._history) :]
+        windows = np.zeros((frames * HOPS, FFT), np.float32)
+        views = np.lib.stride_tricks.sliding_window_view(heard, WINDOW)[::HOP]
+        np.multiply(views, _TAPER, out=windows[:, :WINDOW])
+        spectrum = rfft(windows)[:, : len(_FILTERS)]
+        power = spectrum.real**2 + spectrum.imag**2
+        features: Features = np.log(power @ _FILTERS + np.float32(1e-6)).reshape(frames, -1)
+        return features

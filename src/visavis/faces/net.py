@@ -1,0 +1,143 @@
+"""The `net` engine: a small streaming network that hears speech and moves the mouth."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from visavis.arkit import COUNT, INDEX, Weights
+from visavis.audio import Media, to_float
+from visavis.events import Phoneme
+from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples
+from visavis.faces.mel import BANDS, HOPS, RATE, MelStream
+from visavis.settings import Settings
+from visavis.stages.onnx import session
+
+MODEL = "face_net.onnx"
+"""mel float32[1, frames, 160], state float32[1, 704] -> blendshapes float32[1, frames, 52], state."""
+STATE = 704
+NATIVE = Media(RATE, 30)
+"""What the net was trained on; other media are converted on the way in and on the way out."""
+LOOK_AHEAD = 2
+"""Frames that the net hears before it moves the face."""
+GAINS = {
+    "jawOpen": 1.17,
+    "mouthClose": 1.17,
+    "mouthPucker": 1.4,
+    "mouthFunnel": 1.35,
+    "mouthSmileLeft": 1.8,
+    "mouthSmileRight": 1.8,
+    "mouthStretchLeft": 1.8,
+    "mouthStretchRight": 1.8,
+    "mouthLowerDownLeft": 1.5,
+    "mouthLowerDownRight": 1.5,
+    "mouthUpperUpLeft": 1.5,
+    "mouthUpperUpRight": 1.5,
+    "mouthPressLeft": 1.5,
+    "mouthPressRight": 1.5,
+    "mouthRollLower": 1.5,
+    "mouthRollUpper": 1.5,
+}
+"""Output gains: training pulls shapes towards their means, and its labels had weaker lips than faces."""
+GATE_DEPTH, GATE_FLOOR, GATE_RANGE = 42.0, -62.0, 12.0
+"""Decibels: how far below the voice, and below which level in any case, the mouth rests; and how far above
+that it is free. Without the gate the net mumbles in a quiet room."""
+GATE_FALL = 240.0
+"""Decibels a second by which the gate closes: fast enough for the end of speech, slow enough for a stop."""
+
+
+class NetStream:
+    """One voice: audio -> native frames -> features -> net -> gate -> frames of the media."""
+
+    def __init__(self, net: Any, media: Media) -> None:
+        self._net = net
+        self._resample = None if media.rate == RATE else soxr.ResampleStream(media.rate, RATE, 1)
+        self._frames, self._mel = Framer(NATIVE), MelStream()
+        self._loudness, self._gate = Loudness(NATIVE.fps), PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
+        self._state = np.zeros((1, STATE), np.float32)
+        self._heard = np.zeros((0, HOPS * BANDS + 1), np.float32)
+        self._early = LOOK_AHEAD
+        self._timing = _Timing(media)
+
+    def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
+        """The frames `LOOK_AHEAD` behind the audio; after `last`, all."""
+        samples = to_float(pcm)
+        native = samples if self._resample is None else self._resample.resample_chunk(samples, last=last)
+        return self._timing(self._move(self._listen(native, last)), len(samples), last)
+
+    def _listen(self, samples: Samples, last: bool) -> NDArray[np.float32]:
+        """Features of the frames now whole and the opening (0..1) of the gate: float32[n, 161]. The end is
+        told to the net as the last frame going on."""
+        whole, edges = self._frames(samples, last)
+        now, reference = self._loudness(whole, edges)
+        silence = np.maximum(reference - GATE_DEPTH, GATE_FLOOR)
+        opening = np.clip((self._gate(now) - silence) / GATE_RANGE, 0.0, 1.0).astype(np.float32)
+        heard = np.column_stack([self._mel(whole), opening])
+        self._heard = np.concatenate([self._heard, heard])[-1:]
+        return np.concatenate([heard, np.repeat(self._heard, LOOK_AHEAD, 0)]) if last else heard
+
+    def _move(self, heard: NDArray[np.float32]) -> Weights:
+        if not len(heard):
+            return np.zeros((0, COUNT), np.float32)
+        shapes, self._state = self._net.run(None, {"mel": heard[None, :, :-1], "state": self._state})
+        early, self._early = self._early, max(0, self._early - len(heard))
+        weights: Weights = np.clip(shapes[0] * heard[:, -1:] * _GAINS, 0.0, 1.0)[early:]
+        close, jaw = INDEX["mouthClose"], INDEX["jawOpen"]
+        weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
+        return weights
+
+
+class _Timing:
+    """Native frames of one turn -> frames of its media, interpolated at the middle of each."""
+
+    def __init__(self, media: Media) -> None:
+        self._media = media
+        self._samples = self._done = self._first = 0
+        self._native = np.zeros((0, COUNT), np.float32)
+
+    def __call__(self, native: Weights, samples: int, last: bool) -> Weights:
+        self._samples += samples
+        self._native = np.concatenate([self._native, native])
+        known, fps = self._first + len(self._native), self._media.fps
+        ready = ((2 * known - 1) * fps + NATIVE.fps) // (2 * NATIVE.fps) if known else 0
+        done, self._done = self._done, self._media.covering(self._samples) if last else max(ready, self._done)
+        at = (np.arange(done, self._done) + 0.5) * (NATIVE.fps / fps) - 0.5 - self._first
+        at = np.clip(at, 0, max(len(self._native) - 1, 0))
+        if not len(at):
+            return np.zeros((0, COUNT), np.float32)
+        before = at.astype(np.intp)
+        after = np.minimum(before + 1, len(self._native) - 1)
+        part = (at - before).astype(np.float32)[:, None]
+        result: Weights = self._native[before] * (1 - part) + self._native[after] * part
+        self._first, self._native = self._first + int(before[-1]), self._native[before[-1] :]
+        return result
+
+
+class NetEngine:
+    name = "net"
+
+    def __init__(self, model: bytes) -> None:
+        self._net = session(model)
+
+    def open(self, media: Media, seed: int) -> NetStream:
+        return NetStream(self._net, media)
+
+
+def load(settings: Settings) -> NetEngine:
+    engine = NetEngine(files("visavis.faces").joinpath(MODEL).read_bytes())
+    engine.open(NATIVE, 0).feed(bytes(2 * RATE // 4), None, last=True)
+    return engine
+
+
+def _gains() -> NDArray[np.float32]:
+    gains = np.ones(COUNT, np.float32)
+    for name, gain in GAINS.items():
+        gains[INDEX[name]] = gain
+    return gains
+
+
+_GAINS = _gains()

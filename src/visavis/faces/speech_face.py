@@ -1,0 +1,90 @@
+"""The face of a conversation: the right engine for each turn, life on top, and never a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import structlog
+
+from visavis.arkit import COUNT, Weights, neutral
+from visavis.audio import Media
+from visavis.events import Phoneme
+from visavis.faces import FaceEngine, FaceStream
+from visavis.faces.accents import LoudAccents, StressAccents
+from visavis.faces.life import Life
+from visavis.plugins import load
+from visavis.settings import Settings
+
+TIMED = "phonemes"
+"""The engine for speech with phoneme times, whichever is configured for other speech."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Faces:
+    """The loaded engines, shared by all sessions."""
+
+    def __init__(self, engine: FaceEngine, timed: FaceEngine, life: bool = True) -> None:
+        self._engine, self._timed, self._life = engine, timed, life
+
+    @classmethod
+    def load(cls, settings: Settings) -> Faces:
+        """Raises `ConfigurationError` or `ModelMissing` when the configured engine cannot be had."""
+        name = settings.face.engine
+        timed: FaceEngine = load("faces", TIMED, settings)
+        return cls(timed if name == TIMED else load("faces", name, settings), timed, settings.face.life)
+
+    def open(self, media: Media, seed: int, timed: bool) -> FaceStream:
+        """The face of one turn; `timed`: its speech comes with phonemes."""
+        return TurnFace(self._timed if timed else self._engine, media, seed, timed, self._life)
+
+    def status(self) -> dict[str, Any]:
+        return {"engine": self._engine.name, "timed": self._timed.name, "life": self._life}
+
+
+class TurnFace:
+    """One engine's stream, made safe: it never raises and always has the right number of frames.
+
+    When the engine raises, or returns what it must not, the rest of the turn has a neutral face.
+    """
+
+    def __init__(self, engine: FaceEngine, media: Media, seed: int, timed: bool, life: bool) -> None:
+        self._name, self._media = engine.name, media
+        self._samples = self._frames = 0
+        self._stream: FaceStream | None = None
+        try:
+            self._stream = engine.open(media, seed)
+        except Exception:  # a plug-in may raise anything, and the audio must go on
+            self._report()
+        self._life = Life(seed, media.fps) if life else None
+        self._accents = StressAccents(media, seed) if timed else LoudAccents(media, seed)
+
+    def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
+        self._samples += len(pcm) // 2
+        first = self._frames
+        due = (self._media.covering if last else self._media.whole)(self._samples) - first
+        weights = self._move(pcm, phonemes, last, due)
+        self._frames += len(weights)
+        if self._life is None:
+            return weights
+        self._accents.feed(pcm, phonemes, last)
+        return self._life.apply(weights, first, self._accents.take(len(weights)))
+
+    def _move(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool, due: int) -> Weights:
+        if self._stream is None:
+            return neutral(due)
+        try:
+            weights = np.asarray(self._stream.feed(pcm, phonemes, last), np.float32)
+            if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
+                raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
+            if not np.isfinite(weights).all():
+                raise ValueError("got weights that are not finite numbers")
+        except Exception:  # a plug-in may raise anything, and the audio must go on
+            self._stream = None
+            self._report()
+            return neutral(due)
+        return np.clip(weights, 0.0, 1.0)
+
+    def _report(self) -> None:
+        _log.exception("face engine failed: neutral face for the rest of this turn", engine=self._name)
