@@ -18,6 +18,9 @@ from visavis.turn import START_FRAMES, Turn, Words
 class Policy:
     lead: float = 0.3
     """Seconds of frames sent ahead of what is heard: the client's jitter buffer."""
+    start: float = 0.2
+    """Seconds of frames that must be ready before the player is given enough to begin: an agent that speaks
+    in real time would otherwise leave it no reserve at all."""
     chunk: int = 12
     """Frames in one animation while there is no hurry."""
     ahead: int = 45
@@ -336,8 +339,11 @@ class Conversation:
     def _count_due(self, turn: Turn, now: float) -> int:
         stock = turn.ready - turn.sent
         if turn.epoch is None:
-            # The player starts with its third frame: until then everything leaves at once.
-            return min(stock, max(1, turn.run + START_FRAMES - turn.sent))
+            # The player starts with its third frame: the ones before leave at once.
+            complete = turn.closing and not turn.busy
+            begin = complete or turn.ready - turn.run >= self.policy.start * self.media.fps - 1e-6
+            allowed = START_FRAMES if begin else START_FRAMES - 1
+            return min(stock, max(0, turn.run + allowed - turn.sent))
         due = int((now - turn.epoch + self.policy.lead) * self.media.fps + 1e-6) + 1 - turn.sent
         return min(stock, max(due, self.policy.group)) if due > 0 else 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-from talk import drive, face, frames_of, of, only, reply
+import itertools
 
+import pytest
+
+from talk import drive, face, frames_of, of, only, reply, stalls
 from visavis import events as ev
 from visavis.audio import Media
 from visavis.conversation import Conversation, Policy
@@ -71,7 +73,9 @@ def test_the_lead_is_200_to_400_ms_all_through_a_reply_that_comes_in_real_time()
         assert 0.2 <= epoch + group.first / 30 - at <= 0.4
 
 
-@pytest.mark.parametrize("rate,fps", [(24_000, 30), (16_000, 25), (16_000, 30), (22_050, 30), (8_000, 30)])
+@pytest.mark.parametrize(
+    ("rate", "fps"), [(24_000, 30), (16_000, 25), (16_000, 30), (22_050, 30), (8_000, 30)]
+)
 def test_a_frame_begins_at_its_own_time_however_long_the_turn(rate: int, fps: int) -> None:
     media = Media(rate, fps)
     for frame in range(0, fps * 600, 7):
@@ -198,7 +202,7 @@ def test_a_stall_of_the_agent_shifts_the_schedule_without_a_burst() -> None:
     burst = sum(len(group.weights) for at, group in late if at == 5.0)
     assert burst <= int(Policy().lead * 30) + 1
     times = [at for at, _ in late if at > 5.0]
-    assert all(b - a > 0.03 for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a > 0.03 for a, b in itertools.pairwise(times))
     assert sum(len(group.weights) for _, group in of(log, ev.Frames)) == 60
 
 
@@ -348,3 +352,27 @@ def test_a_reply_without_end_is_cut() -> None:
     log = drive(talk, [(0.0, ev.ReplyStarted("r")), (0.0, ev.ReplyAudio("r", bytes(48_000 * 3)))])
     assert only(log, ev.Problem)[0].code == "REPLY_TOO_LONG"
     assert only(log, ev.TurnEnded)
+
+
+@pytest.mark.parametrize("piece", [0.02, 0.1, 0.2])
+@pytest.mark.parametrize("speed", [1.0, 1.2, 4.0])
+def test_a_player_never_runs_dry_while_the_agent_keeps_pace(piece: float, speed: float) -> None:
+    """Pieces of a reply at real time or faster, each up to 30 ms late, through a face with look-ahead."""
+    size = int(24_000 * piece) * 2
+    script: list[tuple[float, ev.Event]] = [(0.0, ev.ReplyStarted("r"))]
+    count = int(10 / piece)
+    for n in range(count):
+        late = 0.03 * (n % 3) / 2
+        script.append((n * piece / speed + late, ev.ReplyAudio("r", bytes(size))))
+    script.append((count * piece / speed + 0.05, ev.ReplyDone("r")))
+    log = drive(Conversation(), script, look_ahead=2, face_delay=0.005)
+    assert stalls(log, 1) == 0
+    assert sum(len(group.weights) for group in only(log, ev.Frames)) == 300
+
+
+def test_the_first_frame_leaves_as_soon_as_the_face_knows_it() -> None:
+    """Frames before the player's third leave at once, however slowly the agent speaks."""
+    script: list[tuple[float, ev.Event]] = [(0.0, ev.ReplyStarted("r"))]
+    script += [(n * 0.1, ev.ReplyAudio("r", bytes(4800))) for n in range(20)]
+    log = drive(Conversation(), [*script, (2.0, ev.ReplyDone("r"))], look_ahead=2)
+    assert of(log, ev.Frames)[0][0] == 0.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from talk import drive, face, frames_of, only
 
+from talk import drive, face, frames_of, only
 from visavis import events as ev
 from visavis.conversation import Conversation, Policy
 
 IDS = st.sampled_from("abc")
 STEPS = st.one_of(
     st.builds(ev.ReplyStarted, IDS),
-    st.builds(ev.ReplyAudio, IDS, st.integers(0, 6000).map(lambda samples: bytes(range(256)) * (samples // 64))),
+    st.builds(ev.ReplyAudio, IDS, st.integers(0, 6000).map(lambda n: bytes(range(256)) * (n // 64))),
     st.builds(ev.ReplyText, IDS, st.text("ab c.", max_size=12)),
     st.builds(ev.ReplyDone, IDS),
     st.builds(ev.ReplyFailed, st.just("X"), st.just("y"), st.none() | IDS),

@@ -114,7 +114,7 @@ IN: list[tuple[str, list[ev.FromClient | Hello]]] = [
 ]
 
 
-@pytest.mark.parametrize("message,events", IN)
+@pytest.mark.parametrize(("message", "events"), IN)
 def test_every_message_of_a_client(message: str, events: list[ev.FromClient | Hello]) -> None:
     assert wire().decode(message) == events
 
@@ -124,7 +124,7 @@ def test_binary_messages_are_audio() -> None:
 
 
 @pytest.mark.parametrize(
-    "message,code",
+    ("message", "code"),
     [
         ("", "BAD_JSON"),
         ("{", "BAD_JSON"),

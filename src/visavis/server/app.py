@@ -63,7 +63,7 @@ async def _load(settings: Settings) -> tuple[Any, Faces]:
         loaded["agent"] = plugins.load("agents", settings.agent, settings)
 
     def faces() -> None:
-        loaded["faces"] = Faces(settings)
+        loaded["faces"] = Faces.load(settings)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, agent)

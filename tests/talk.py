@@ -73,3 +73,14 @@ def reply(
         some = words if begin == 0 else ()
         script.append((at, ev.ReplyAudio(id, pcm[begin : begin + piece * 2], some)))
     return pcm, [*script, (at, ev.ReplyDone(id))]
+
+
+def stalls(log: Log, turn: int, fps: int = 30, delay: float = 0.0) -> int:
+    """How often a player that begins with three frames runs dry while it plays `turn`."""
+    arrivals = [at + delay for at, group in of(log, ev.Frames) if group.turn == turn for _ in group.weights]
+    count, begin, first = 0, arrivals[min(2, len(arrivals) - 1)], 0
+    for index, at in enumerate(arrivals):
+        if at > begin + (index - first) / fps + 1e-9:
+            count += 1
+            first, begin = index, arrivals[min(index + 2, len(arrivals) - 1)]
+    return count
