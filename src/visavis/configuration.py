@@ -116,8 +116,9 @@ def _environment(variables: Mapping[str, str | None], where: str) -> Found:
     for name, key in ours.items():
         if value := variables.get(name):
             values[key] = Given(value, f"{name} ({where})")
+    prefixed = [name for name in ours if name.startswith(PREFIX)]
     unknown = [name for name in variables if name.startswith(PREFIX) and name not in ours]
-    problems = [f"{where}: unknown variable {name}{_hint(name, ours)}" for name in unknown]
+    problems = [f"{where}: unknown variable {name}{_hint(name, prefixed)}" for name in unknown]
     return Found(values, problems)
 
 
@@ -221,6 +222,10 @@ def _shown(value: Any) -> str:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    """A question after a misspelt name; nothing when no known name is like it."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return f"; did you mean {close[0]}?" if close else ""
+    """A question after a misspelt name; nothing when no known name, or last part of one, is like it."""
+    parts: dict[str, str] = {}
+    for full in known:
+        short = full.removeprefix(PREFIX)
+        parts |= {short.replace("__", ".").rpartition(".")[2]: full, short: full}
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), parts, n=1, cutoff=0.7)
+    return f"; did you mean {parts[close[0]]}?" if close else ""

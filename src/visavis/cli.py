@@ -1,0 +1,148 @@
+"""The `visavis` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+import visavis
+from visavis import cli_models, logs
+from visavis.configuration import load_settings
+from visavis.errors import VisavisError
+from visavis.models import ModelStore
+from visavis.needs import needed_models
+from visavis.settings import Settings
+
+FAILED = 2
+"""Exit status after an error that a person can mend."""
+
+
+class ServeByDefault(TyperGroup):
+    """`visavis --port 9000` is `visavis serve --port 9000`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        of_the_group = {"--help", "--install-completion", "--show-completion"}
+        if not args or (args[0].startswith("-") and args[0] not in of_the_group):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=ServeByDefault, pretty_exceptions_enable=False, no_args_is_help=False)
+app.add_typer(cli_models.app, name="models")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file of settings instead of visavis.yaml.")
+]
+DebugOption = Annotated[
+    bool | None, typer.Option("--debug/--no-debug", help="More logs, and tracebacks of errors.")
+]
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Give a conversational agent a face. Without a command: serve."""
+    if context.invoked_subcommand == "models":
+        with readable_errors(debug=False):
+            context.obj = _settings({}, None)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    open_browser: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = None,
+    config: ConfigOption = None,
+    agent: Annotated[str | None, typer.Option(help="Who answers: embedded, scripted, ...")] = None,
+    avatar: Annotated[str | None, typer.Option(help="Whose face it is.")] = None,
+    debug: DebugOption = None,
+) -> None:
+    """Start the server (this is what `visavis` alone does)."""
+    options = {
+        "server.host": host,
+        "server.port": port,
+        "server.open_browser": open_browser,
+        "agent": agent,
+        "avatar": avatar,
+        "debug": debug,
+    }
+    with readable_errors(debug=bool(debug)):
+        settings = _settings(options, config)
+        from visavis.server import run  # here, so that the other commands do not wait for its imports
+
+        sock = run.bind(settings.server.host, settings.server.port)
+        cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
+        run.run(settings, sock)
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    out: Annotated[Path, typer.Argument(help="The WAV file; the face track goes beside it as .json.")],
+    speed: Annotated[float | None, typer.Option(help="Speed of the voice, 0.5 to 2.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
+    ] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = None,
+) -> None:
+    """Speak TEXT into a WAV file, with the face that goes with it."""
+    with readable_errors(debug=bool(debug)):
+        settings = _settings({"voice.speed": speed, "face.engine": engine, "debug": debug}, config)
+        from visavis.say import speak, write
+
+        spoken = speak(text, settings, by_ear=engine is not None)
+        track = write(spoken, out)
+        seconds = len(spoken.weights) / spoken.media.fps
+        typer.echo(f"{out}: {seconds:.2f} s; {track}: {len(spoken.weights)} frames")
+
+
+@app.command()
+def doctor(config: ConfigOption = None, debug: DebugOption = None) -> None:
+    """Check that everything works: configuration, models, port, and a sentence spoken and understood."""
+    with readable_errors(debug=bool(debug)):
+        settings = _settings({"debug": debug}, config)
+        from visavis.doctor import examine, table
+
+        checks = examine(settings)
+        Console().print(table(checks))
+    if any(check.required and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(visavis.__version__)
+
+
+def _settings(options: dict[str, Any], config: Path | None) -> Settings:
+    settings = load_settings(options, config, os.environ, Path.cwd())
+    logs.set_up(debug=settings.debug)
+    return settings
+
+
+@contextmanager
+def readable_errors(*, debug: bool) -> Iterator[None]:
+    """An error that a person can mend is its sentence, in red, without a traceback unless debugging."""
+    try:
+        yield
+    except VisavisError as error:
+        if debug:
+            Console(stderr=True).print_exception()
+        Console(stderr=True, soft_wrap=True).print(f"[red]{escape(str(error))}[/red]", highlight=False)
+        raise typer.Exit(FAILED) from error
+
+
+if __name__ == "__main__":
+    sys.exit(app())

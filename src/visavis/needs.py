@@ -1,0 +1,21 @@
+"""Which model files a configuration needs."""
+
+from __future__ import annotations
+
+from visavis.settings import Settings
+
+STAGES = {
+    ("vad", "silero"): ("silero-vad",),
+    ("end_of_turn", "smart_turn"): ("smart-turn",),
+    ("asr", "moonshine"): ("moonshine-base-en",),
+    ("llm", "demo"): ("smollm2-135m", "minilm", "minilm-tokenizer"),
+}
+"""The models of the stages that come with Visavis; hibari carries its own inside its package."""
+
+
+def needed_models(settings: Settings) -> list[str]:
+    """The names of the models that the chosen agent loads, as `visavis models list` shows them."""
+    if settings.agent != "embedded":
+        return []
+    chosen = settings.stages.model_dump().items()
+    return [name for stage in chosen for name in STAGES.get(stage, ())]

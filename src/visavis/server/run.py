@@ -1,0 +1,160 @@
+"""The server's process: its socket, uvicorn around the application, and the browser."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import closing, suppress
+
+import uvicorn
+from rich.console import Console
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from visavis.errors import VisavisError
+from visavis.server.app import create_app
+from visavis.server.protocol import Protocol
+from visavis.settings import Settings
+
+LARGEST_MESSAGE = 16 << 20
+"""Bytes; far above the setting, so that a message that is too large is answered before the line is cut."""
+GRACE = 5
+"""Seconds that open connections have to end when the server stops."""
+SWITCH = 0.0005
+"""Seconds a thread may keep the interpreter while the event loop waits for it; Python's default is ten
+times as long, which would show as late frames."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that holds the port but does not listen yet; `VisavisError` says what to do when it cannot."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise VisavisError("BAD_HOST", f"There is no address {host!r} to listen on ({error}).") from error
+    sock = socket.socket(family, kind, protocol)
+    if sys.platform != "win32":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise VisavisError(*_cannot_bind(error, host, port)) from error
+    return sock
+
+
+def _cannot_bind(error: OSError, host: str, port: int) -> tuple[str, str]:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < 65535 else 8080
+        return "PORT_IN_USE", (
+            f"Port {port} on {host} is in use by another program. Stop that one, or choose another port: "
+            f"visavis --port {other}"
+        )
+    if error.errno == errno.EACCES:
+        return "PORT_FORBIDDEN", f"Port {port} needs more rights; choose one above 1023: visavis --port 8080"
+    return "BAD_HOST", f"Cannot listen on {host} port {port}: {error.strerror}."
+
+
+def run(settings: Settings, sock: socket.socket) -> None:
+    """Serve on `sock` until the process is told to stop; Ctrl-C ends it without an error.
+
+    Raises what kept the application from starting.
+    """
+    application = Startup(create_app(settings))
+    config = uvicorn.Config(
+        application,
+        ws=Protocol,
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = Server(config, lambda: _ready(settings))
+    with closing(sock), suppress(KeyboardInterrupt):  # uvicorn repeats the signal after shutting down
+        server.run(sockets=[sock])
+    if application.failure is not None:
+        raise reason(application.failure)
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+class Startup:
+    """The application, and the exception that kept it from starting, which uvicorn would only log."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self.failure: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+        try:
+            await self._application(scope, receive, _without_traceback(send))
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def _without_traceback(send: Send) -> Send:
+    async def send_quietly(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            message = {"type": message["type"], "message": ""}
+        await send(message)
+
+    return send_quietly
+
+
+def reason(error: BaseException) -> BaseException:
+    """The failure meant for people inside a (group of) exceptions; the error itself when there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        inner = [reason(one) for one in error.exceptions]
+        return next((one for one in inner if isinstance(one, VisavisError)), error)
+    return error
+
+
+def _ready(settings: Settings) -> None:
+    """All models are loaded and the port is open."""
+    gc.collect()
+    gc.freeze()  # nothing that lives as long as the process needs to be looked at again
+    sys.setswitchinterval(SWITCH)
+    url = page_url(settings.server.host, settings.server.port)
+    Console(stderr=True).print(f"Visavis is ready: [bold]{url}[/bold]  (Ctrl-C stops it)", highlight=False)
+    if settings.server.open_browser and has_display():
+        threading.Thread(target=_open, args=(url,), daemon=True).start()
+
+
+def page_url(host: str, port: int) -> str:
+    """The page's address on this machine: browsers allow the microphone on localhost without TLS."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing is bound here
+        host = "localhost"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def has_display() -> bool:
+    """Whether a browser would have a screen; text browsers would take over the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _open(url: str) -> None:
+    with suppress(webbrowser.Error, OSError):  # the address is on the screen
+        webbrowser.open(url)
