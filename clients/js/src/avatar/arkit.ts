@@ -1,18 +1,8 @@
-/** The 52 ARKit blendshapes in the plain alphabetical order of Apple's names: index 0..51 everywhere. */
-export const ARKIT: readonly string[] = `
-  browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft
-  cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft
-  eyeLookInRight eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft
-  eyeSquintRight eyeWideLeft eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose
-  mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight mouthFunnel mouthLeft
-  mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight
-  mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight
-  mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight
-  tongueOut`
-  .trim()
-  .split(/\s+/);
+import { BLENDSHAPES, WEIGHTS } from "../arkit";
 
-export const COUNT = ARKIT.length;
+/** The 52 ARKit blendshapes, alphabetical: index 0..51 everywhere. */
+export const ARKIT: readonly string[] = BLENDSHAPES;
+export const COUNT = WEIGHTS;
 
 const BY_KEY = new Map(ARKIT.map((name, index) => [name.toLowerCase(), index]));
 

@@ -9,18 +9,18 @@ function feed(budget: FrameBudget, milliseconds: number, frames: number): number
 }
 
 test("a screen of any density is drawn with at most two pixels per CSS pixel", () => {
-  expect(new FrameBudget(3).pixelRatio).toBe(2);
-  expect(new FrameBudget(1).pixelRatio).toBe(1);
+  expect(new FrameBudget(3, false).pixelRatio).toBe(2);
+  expect(new FrameBudget(1, false).pixelRatio).toBe(1);
 });
 
 test("quick frames keep the quality", () => {
-  const budget = new FrameBudget(2);
+  const budget = new FrameBudget(2, false);
   expect(feed(budget, 16.7, 1000)).toBe(0);
   expect(budget).toMatchObject({ pixelRatio: 2, interval: 0 });
 });
 
 test("slow frames cost pixels first, then frames, down to 15 a second and no further", () => {
-  const budget = new FrameBudget(2);
+  const budget = new FrameBudget(2, false);
   feed(budget, 130, 24);
   expect(budget).toMatchObject({ pixelRatio: 1.5, interval: 0 });
   feed(budget, 130, 24 * 3);
@@ -31,6 +31,14 @@ test("slow frames cost pixels first, then frames, down to 15 a second and no fur
 });
 
 test("a stutter, as when a model loads, is no reason", () => {
-  const budget = new FrameBudget(1);
+  const budget = new FrameBudget(1, false);
   for (let i = 0; i < 50; i++) expect(feed(budget, 16.7, 9) + feed(budget, 400, 1)).toBe(0);
+});
+
+test("software starts at 15 frames a second and gives up pixels when even that is too much", () => {
+  const budget = new FrameBudget(2, true);
+  expect(budget.pixelRatio).toBe(1);
+  expect(feed(budget, 68, 1000)).toBe(0);
+  feed(budget, 120, 24);
+  expect(budget.pixelRatio).toBe(0.75);
 });

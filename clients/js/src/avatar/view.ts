@@ -17,6 +17,8 @@ export interface AvatarOptions {
   background?: Background | null;
 }
 
+/** Names of renderers that run on the processor: Chromium's, Mesa's, Windows'. */
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const FIELD_OF_VIEW = 20;
 const NEUTRAL: Background = { centre: "#dfe5ea", edge: "#8c99a6" };
 /** Seconds in which the curtain hides one head before it shows another. */
@@ -40,6 +42,7 @@ export class AvatarView {
   private readonly cleanups: (() => void)[] = [];
   private background: Background | null;
   private head: Head | null = null;
+  private loading = new AbortController();
   private swap: { head: Head; shown: () => void } | null = null;
   private covered = 0;
   private state: AvatarState = "idle";
@@ -50,9 +53,7 @@ export class AvatarView {
 
   /** Whether this browser can draw the avatar at all. */
   static supported(): boolean {
-    const context = document.createElement("canvas").getContext("webgl2");
-    context?.getExtension("WEBGL_lose_context")?.loseContext();
-    return context !== null;
+    return drawnBy() !== null;
   }
 
   /** Takes the canvas over; throws an Error when WebGL does not work. Its size is its CSS size. */
@@ -60,8 +61,10 @@ export class AvatarView {
     private readonly canvas: HTMLCanvasElement,
     options: AvatarOptions = {},
   ) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: "low-power" });
-    this.budget = new FrameBudget(window.devicePixelRatio);
+    const software = SOFTWARE.test(drawnBy() ?? "");
+    // Four samples a pixel double the time of a frame that the processor draws.
+    this.renderer = new WebGLRenderer({ canvas, antialias: !software, powerPreference: "low-power" });
+    this.budget = new FrameBudget(window.devicePixelRatio, software);
     this.background = options.background ?? null;
     const still = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.life = new Life(options.seed ?? 1, options.reducedMotion ?? still.matches);
@@ -82,16 +85,18 @@ export class AvatarView {
    * Shows the head of a GLB file: one of ours, or any model with ARKit morph targets.
    *
    * Resolves when it is on screen; the head before stays until then. Rejects with an Error that says what is wrong
-   * with the file, or with the signal's reason.
+   * with the file, with the signal's reason, or with an AbortError when another head is asked for meanwhile.
    */
   async load(url: string, signal?: AbortSignal): Promise<void> {
-    const head = await loadHead(url, signal);
+    this.loading.abort(new DOMException("Another avatar was asked for.", "AbortError"));
+    const loading = (this.loading = new AbortController());
+    const either = signal ? AbortSignal.any([signal, loading.signal]) : loading.signal;
+    const head = await loadHead(url, either);
     await this.renderer.compileAsync(head.object, this.camera, this.scene);
-    if (signal?.aborted) {
+    if (either.aborted) {
       head.dispose();
-      signal.throwIfAborted();
+      either.throwIfAborted();
     }
-    this.budget.settle();
     if (!this.head || !this.visible) {
       this.attach(head);
       return;
@@ -148,6 +153,7 @@ export class AvatarView {
   }
 
   dispose(): void {
+    this.loading.abort();
     this.stop();
     for (const cleanup of this.cleanups) cleanup();
     this.finishSwap();
@@ -231,4 +237,14 @@ export class AvatarView {
     target.addEventListener(type, listener);
     this.cleanups.push(() => target.removeEventListener(type, listener));
   }
+}
+
+/** What draws WebGL 2 here, as the browser names it, or null when nothing does. */
+function drawnBy(): string | null {
+  const context = document.createElement("canvas").getContext("webgl2");
+  if (!context) return null;
+  const unmasked = context.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL;
+  const name = String(context.getParameter(unmasked ?? context.RENDERER));
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return name;
 }
