@@ -1,0 +1,64 @@
+"""A real server in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 120
+"""The longest that models may take to load on a busy machine."""
+
+
+@dataclass
+class Server:
+    port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+
+@contextmanager
+def server(cwd: Path, **settings: str) -> Iterator[Server]:
+    """`visavis serve` with these environment variables, once it has said that it is ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "visavis.cli", "serve", "--no-open", "--port", str(port)]
+    env = {**os.environ, "COLUMNS": "200", **settings}
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            _await_ready(process)
+            yield Server(port, process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def _await_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    said = ""
+    while "is ready" not in said:
+        readable, _, _ = select.select([process.stderr], [], [], START_SECONDS)
+        line = process.stderr.readline() if readable else ""
+        said += line
+        assert line, f"the server did not start:\n{said}"
