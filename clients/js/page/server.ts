@@ -1,0 +1,45 @@
+/** What the server tells about itself outside of the conversation. */
+
+export interface Facts {
+  version: string;
+  agent: { name?: string; demo_brain?: boolean; model?: string; voice?: string; language?: string };
+  avatar: string;
+  avatars: string[];
+}
+
+export interface AvatarEntry {
+  name: string;
+  title: string;
+  glb: string;
+  thumb: string;
+  poster: string;
+}
+
+async function getJson(url: string): Promise<unknown> {
+  const response = await fetch(url, { headers: { Accept: "application/json" } });
+  return response.json();
+}
+
+export async function fetchFacts(): Promise<Facts> {
+  const facts = (await getJson("./")) as Partial<Facts>;
+  return { version: "", avatar: "mia", avatars: [], ...facts, agent: facts.agent ?? {} };
+}
+
+/** The sentences that say why the server cannot work, empty when it can. */
+export async function fetchProblems(): Promise<string[]> {
+  const health = (await getJson("health")) as { problems?: unknown[] };
+  return (health.problems ?? []).map((problem) =>
+    typeof problem === "string" ? problem : String((problem as { message?: string }).message ?? problem),
+  );
+}
+
+export function avatarEntry(name: string, title?: string): AvatarEntry {
+  const folder = `avatars/${encodeURIComponent(name)}`;
+  return {
+    name,
+    title: title ?? name.charAt(0).toUpperCase() + name.slice(1),
+    glb: `${folder}/${encodeURIComponent(name)}.glb`,
+    thumb: `${folder}/thumb.png`,
+    poster: `${folder}/poster.jpg`,
+  };
+}

@@ -1,0 +1,45 @@
+/** A Deck connected to the speakers: in the audio thread where the browser allows it. */
+
+import playerWorklet from "../worklets/player.ts?worker&url";
+import { Deck, type DeckCommand, type DeckReport } from "./deck";
+
+export interface OutputOptions {
+  /** Hz of the samples. */
+  rate: number;
+  /** Samples buffered before playback starts. */
+  start: number;
+}
+
+export interface Output {
+  post(command: DeckCommand): void;
+  close(): void;
+}
+
+/**
+ * Audio worklets exist only on secure pages (https or localhost); elsewhere the same Deck runs on the main
+ * thread, which is good enough to hear somebody.
+ */
+export async function openOutput(
+  context: AudioContext, options: OutputOptions, report: (report: DeckReport) => void,
+): Promise<Output> {
+  if (!context.audioWorklet) return openFallback(context, options, report);
+  await context.audioWorklet.addModule(playerWorklet);
+  const node = new AudioWorkletNode(context, "visavis-player", {
+    numberOfInputs: 0,
+    outputChannelCount: [2],
+    processorOptions: options,
+  });
+  node.port.onmessage = (event: MessageEvent<DeckReport>) => report(event.data);
+  node.connect(context.destination);
+  return { post: (command) => node.port.postMessage(command), close: () => node.disconnect() };
+}
+
+function openFallback(
+  context: AudioContext, options: OutputOptions, report: (report: DeckReport) => void,
+): Output {
+  const deck = new Deck({ ...options, outputRate: context.sampleRate }, report);
+  const node = context.createScriptProcessor(1024, 0, 1);
+  node.onaudioprocess = (event) => deck.process(event.outputBuffer.getChannelData(0), event.playbackTime);
+  node.connect(context.destination);
+  return { post: (command) => deck.handle(command), close: () => node.disconnect() };
+}
