@@ -1,0 +1,77 @@
+"""The embedded agent: ears, turn-taking, a language model and a voice, each a plug-in of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from visavis import plugins
+from visavis.agents.interlocutor import Interlocutor
+from visavis.agents.parts import Stages
+from visavis.memory import Memory
+from visavis.settings import AssistantSettings, Settings
+from visavis.stages import LISTEN_RATE
+from visavis.workers import Workers
+
+DEMO_BRAIN = "demo"
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The engine."""
+
+    stages: Stages
+    assistant: AssistantSettings
+    names: dict[str, str]
+    """Stage -> the name of its plug-in."""
+
+    @property
+    def input_rate(self) -> int:
+        return LISTEN_RATE
+
+    @property
+    def output_rate(self) -> int:
+        return self.stages.tts.rate
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Interlocutor]:
+        """A fresh conversation; leaving the context ends everything it started."""
+        memory = Memory(self.assistant.instructions, self.assistant.memory_turns)
+        async with anyio.create_task_group() as tasks:
+            agent = Interlocutor(self.stages, memory, tasks)
+            try:
+                yield agent
+            finally:
+                tasks.cancel_scope.cancel()
+                agent.close()
+
+    def status(self) -> dict[str, Any]:
+        workers = self.stages.workers
+        return {
+            "name": "embedded",
+            "stages": self.names,
+            "demo_brain": self.names["llm"] == DEMO_BRAIN,
+            "workers": {"calls": workers.calls, "waited": workers.waited},
+            "problems": [],
+        }
+
+
+def load(settings: Settings) -> Cascade:
+    """Load and warm up every stage, several at a time; setting `llm.url` replaces the demo brain."""
+    names: dict[str, str] = settings.stages.model_dump()
+    if settings.llm.url and names["llm"] == DEMO_BRAIN:
+        names["llm"] = "openai"
+    with ThreadPoolExecutor(settings.server.workers) as threads:
+        engines = dict(
+            zip(names, threads.map(lambda group: _load(group, names, settings), names), strict=True)
+        )
+    return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)
+
+
+def _load(group: str, names: dict[str, str], settings: Settings) -> Any:
+    return plugins.load(group, names[group], settings)

@@ -1,0 +1,55 @@
+"""The parts of a cascade, and how they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from visavis.stages import (
+    EndOfTurn,
+    LanguageModel,
+    Samples,
+    SpeechToText,
+    TextToSpeech,
+    Transcript,
+    VoiceActivity,
+)
+from visavis.turntaking import samples
+from visavis.workers import Workers
+
+ZEROS = np.zeros(samples(0.3), np.float32)
+"""Silence after everything that is transcribed: without it the recogniser invents an end of the sentence."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The engines, shared by all conversations, and the threads in which they work."""
+
+    vad: VoiceActivity
+    end_of_turn: EndOfTurn
+    asr: SpeechToText
+    llm: LanguageModel
+    tts: TextToSpeech
+    workers: Workers
+
+    async def finished(self, audio: Samples) -> float:
+        """The probability that the speaker has finished; 0 when the model fails: silence must decide."""
+        try:
+            return await self.workers.run(self.end_of_turn, audio)
+        except Exception:
+            structlog.get_logger().exception("the end-of-turn model failed")
+            return 0.0
+
+    async def transcribe(self, audio: Samples) -> Transcript:
+        """The words of `audio`; raises what the recogniser raises."""
+        return await self.workers.run(self.asr, np.concatenate((audio, ZEROS)))
+
+    async def glimpse(self, audio: Samples) -> Transcript:
+        """What `audio` seems to say so far; nothing when the recogniser fails."""
+        try:
+            return await self.transcribe(audio)
+        except Exception:
+            structlog.get_logger().exception("the recogniser failed")
+            return Transcript("", 0.0)

@@ -1,0 +1,200 @@
+"""One answer: the language model streams, clause by clause the voice follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import cast
+
+import anyio
+import structlog
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from visavis import events as ev
+from visavis.agents.parts import Stages
+from visavis.audio import BYTES, Resampler
+from visavis.clauses import ClauseCutter
+from visavis.echo import SPOKEN_AGO
+from visavis.errors import VisavisError
+from visavis.stages import LISTEN_RATE, Message, Speech
+
+LONGEST_TEXT = 4000
+"""Characters of a question or of an answer."""
+LOOK_AHEAD = 10.0
+"""Seconds of speech made before they are needed, at most; an interruption throws them away."""
+NO_ANSWER = "Sorry, I have no answer to that."
+FAILED = "Something went wrong while answering. Please try again."
+
+Emit = Callable[[ev.FromAgent], None]
+
+
+class Reply:
+    """The answer to one message of the user. Until `commit` nothing of it comes out; after `stop` nothing
+    more does."""
+
+    def __init__(self, id: str, question: str, spoken: bool, stages: Stages) -> None:
+        self.id = id
+        self.question = question
+        self.spoken = spoken
+        """The question was asked by voice."""
+        self.said = ""
+        """The text whose sound has been made."""
+        self.started = False
+        """There is sound."""
+        self.done = False
+        """All of it has been made."""
+        self.cut: str | None = None
+        """What was heard of it, when it was cut off."""
+        self.stopped = False
+        self.failed = False
+        self._model, self._voice, self._workers = stages.llm, stages.tts, stages.workers
+        self._scope = anyio.CancelScope()
+        self._held: list[ev.FromAgent] = []
+        self._emit: Emit = self._held.append
+        self._committed = False
+        self._length = 0
+        self._sounds_since: float | None = None
+        self._words: list[ev.Word] = []
+        self._listener = Resampler(stages.tts.rate, LISTEN_RATE)
+        self._heard_as = bytearray()
+
+    # -- for the agent -------------------------------------------------------------------------------------
+    def commit(self, emit: Emit) -> None:
+        """From now on everything goes to `emit`, first what has been made already."""
+        self._emit, self._committed = emit, True
+        if self.started:
+            self._sounds_since = _now()
+        for event in self._held:
+            emit(event)
+        self._held.clear()
+
+    def stop(self) -> None:
+        """End it: the model is closed, the voice says no further clause."""
+        self.stopped = True
+        if not self.done and self.cut is None:
+            self.cut = ""  # until somebody knows what was heard
+        self._emit = _nobody
+        self._scope.cancel()
+
+    @property
+    def remembered(self) -> str:
+        """Its text, as the user knows it."""
+        return self.said if self.cut is None else self.cut
+
+    def sounding(self) -> float:
+        """Seconds since its first sound was sent; negative before that."""
+        return -1.0 if self._sounds_since is None else _now() - self._sounds_since
+
+    def playing(self, played: int, count: int) -> bytes:
+        """PCM16 at `LISTEN_RATE`: the `count` samples that end where `played` samples of it were heard."""
+        end = played * LISTEN_RATE // self._voice.rate * BYTES
+        start = end - count * BYTES
+        known = bytes(self._heard_as[max(0, start) : max(0, end)])
+        before = min(count * BYTES, max(0, -start))
+        return bytes(before) + known + bytes(count * BYTES - before - len(known))
+
+    def recent(self, played: int) -> str:
+        """What it said in the seconds before sample `played`; an echo of it may still be heard."""
+        now = played / self._voice.rate
+        if not self._words:
+            return self.said
+        return " ".join(
+            word.text for word in self._words if now - SPOKEN_AGO <= word.end and word.start <= now
+        )
+
+    # -- the work --------------------------------------------------------------------------------------------
+    async def run(self, messages: Sequence[Message]) -> None:
+        """Answer `messages`; never raises."""
+        with self._scope:
+            try:
+                clauses, text = anyio.create_memory_object_stream[str](LONGEST_TEXT)
+                async with clauses, text, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._think, messages, clauses)
+                    await self._speak(text)
+            except Exception as error:
+                self._fail(error)
+
+    async def _think(self, messages: Sequence[Message], clauses: MemoryObjectSendStream[str]) -> None:
+        """Cut what the model writes into clauses."""
+        cutter = ClauseCutter()
+        room = LONGEST_TEXT
+        pieces = cast(AsyncGenerator[str, None], self._model.reply(messages))
+        async with clauses, aclosing(pieces):
+            async for piece in pieces:
+                if room == LONGEST_TEXT and piece:
+                    self._reached("first_token")
+                for clause in cutter.feed(piece[:room]):
+                    clauses.send_nowait(clause)
+                room -= len(piece)
+                if room <= 0:
+                    break
+            for clause in cutter.close():
+                clauses.send_nowait(clause)
+
+    async def _speak(self, clauses: MemoryObjectReceiveStream[str]) -> None:
+        """Speak the clauses in order, never far ahead of their being heard."""
+        async for clause in clauses:
+            await anyio.sleep(max(0.0, self._ahead() - LOOK_AHEAD))
+            await self._say(clause)
+        if not self.started:
+            await self._say(NO_ANSWER)
+        self.done = True
+        self._emit(ev.ReplyDone(self.id))
+
+    async def _say(self, clause: str) -> None:
+        speech, heard_as = await self._workers.run(self._synthesise, clause)
+        if not speech.pcm:
+            return
+        if not self.started:
+            self.started = True
+            self._reached("first_audio")
+            self._emit(ev.ReplyStarted(self.id))
+            if self._committed:
+                self._sounds_since = _now()
+        shift = self._length / self._voice.rate
+        words = tuple(replace(w, start=w.start + shift, end=w.end + shift) for w in speech.words)
+        phonemes = speech.phonemes and tuple(
+            replace(p, start=p.start + shift, end=p.end + shift) for p in speech.phonemes
+        )
+        if not words:
+            self._emit(ev.ReplyText(self.id, clause + " "))
+        self._emit(ev.ReplyAudio(self.id, speech.pcm, words, phonemes))
+        self.said = f"{self.said} {clause.strip()}".strip()
+        self._words += words
+        self._heard_as += heard_as
+        self._length += len(speech.pcm) // BYTES
+
+    def _synthesise(self, clause: str) -> tuple[Speech, bytes]:
+        speech = self._voice(clause)
+        return speech, self._listener(speech.pcm)
+
+    def _ahead(self) -> float:
+        """Seconds of speech that have been made and not been heard."""
+        return self._length / self._voice.rate - max(0.0, self.sounding())
+
+    def _reached(self, stage: ev.Stage) -> None:
+        self._emit(ev.Milestone(self.id, stage, _now()))
+
+    def _fail(self, error: Exception) -> None:
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        self.failed = True
+        log = structlog.get_logger()
+        code, message = "AGENT_FAILED", FAILED
+        if isinstance(cause, VisavisError):
+            code, message = cause.code, str(cause)
+            log.warning("the reply failed", code=code, reason=message)
+        else:
+            log.error("the reply failed", exc_info=cause)
+        self._emit(ev.ReplyFailed(code, message, self.id if self.started else None))
+
+
+def _nobody(event: ev.FromAgent) -> None:
+    """Nobody wants to hear it any more."""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,62 @@
+"""The door through which every part comes in: an entry point, or `module:attr`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from visavis.errors import ConfigurationError
+from visavis.settings import Settings
+
+
+def load(group: str, name: str, settings: Settings) -> Any:
+    """The warmed-up engine that the plug-in `name` of `visavis.<group>` makes from `settings`.
+
+    `name` is an entry point's name or `module:attr`; either names a function `load(settings)`.
+    Raises `ConfigurationError` when there is no such plug-in or something that it needs is not installed;
+    what the plug-in itself raises comes through.
+    """
+    return find(group, name)(settings)
+
+
+def names(group: str) -> list[str]:
+    """The plug-ins of `visavis.<group>` that are installed."""
+    return sorted({point.name for point in entry_points(group=f"visavis.{group}")})
+
+
+def find(group: str, name: str) -> Callable[[Settings], Any]:
+    """The `load` function of a plug-in; see `load`."""
+    if ":" in name:
+        module, attribute = name.split(":", 1)
+    else:
+        found = next(iter(entry_points(group=f"visavis.{group}", name=name)), None)
+        if found is None:
+            raise ConfigurationError(
+                f"There is no {group} plug-in {name!r}. Installed: {', '.join(names(group)) or 'none'}; "
+                "or give your own as 'module:function'."
+            )
+        module, attribute = found.module, found.attr
+    return _function(group, name, module, attribute)
+
+
+def _function(group: str, name: str, module: str, attribute: str) -> Callable[[Settings], Any]:
+    try:
+        function: Any = import_module(module)
+    except ModuleNotFoundError as missing:
+        absent = missing.name or module
+        advice = (
+            "check the spelling"
+            if module == absent or module.startswith(f"{absent}.")
+            else f"install it: pip install {absent.split('.')[0]}"
+        )
+        raise ConfigurationError(
+            f"The {group} plug-in {name!r} needs the module {absent!r}, which is not there; {advice}."
+        ) from missing
+    for part in attribute.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        raise ConfigurationError(f"The {group} plug-in {name!r}: {module} has no function {attribute!r}.")
+    found: Callable[[Settings], Any] = function
+    return found
