@@ -39,7 +39,7 @@ export function avatarEntry(name: string, title?: string): AvatarEntry {
     name,
     title: title ?? name.charAt(0).toUpperCase() + name.slice(1),
     glb: `${folder}/${encodeURIComponent(name)}.glb`,
-    thumb: `${folder}/thumb.png`,
-    poster: `${folder}/poster.jpg`,
+    thumb: `${folder}/thumb.webp`,
+    poster: `${folder}/poster.webp`,
   };
 }
