@@ -127,7 +127,7 @@ export class AvatarView {
     this.renderer.setPixelRatio(this.budget.pixelRatio);
     this.renderer.setSize(width, height, false);
     this.aim(width / height);
-    if (this.running && this.lastRender !== null) this.render(this.lastRender);
+    if (this.lastRender !== null) this.render(this.lastRender);
   }
 
   /** Draws until `stop`; pauses by itself while the page is hidden. */
