@@ -141,7 +141,7 @@ uniform vec3 centre;
 uniform vec3 edge;
 uniform float opacity;
 void main() {
-  float t = clamp(length(vec2((vUv.x - 0.5) * min(aspect, 1.6) * 0.80, (vUv.y - 0.40) * 0.95)) / 0.82, 0.0, 1.0);
+  float t = clamp(length(vec2((vUv.x - 0.5) * aspect * 0.68, (vUv.y - 0.40) * 0.95)) / 0.82, 0.0, 1.0);
   float noise = fract(sin(dot(gl_FragCoord.xy, vec2(12.9898, 78.233))) * 43758.5453) - 0.5;
   gl_FragColor = vec4(mix(centre, edge, t * t * (3.0 - 2.0 * t)) + noise / 255.0, opacity);
 }`;
