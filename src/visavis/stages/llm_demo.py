@@ -1,0 +1,173 @@
+"""The demo brain: prepared replies for a first minute of talk, and a very small language model for the rest.
+
+It answers on any machine without a key, and it is honest about being small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from visavis.models import ModelStore
+from visavis.settings import Settings
+from visavis.stages import Message
+from visavis.stages.replies import Replies, embed_bank, read_bank
+from visavis.stages.sentence_encoder import SentenceEncoder
+from visavis.stages.small_model import SmallModel
+
+RULES = "Answer in one or two short plain sentences. Never make up facts: say when you do not know."
+"""Added to the instructions: a model this small needs them repeated."""
+FALLBACK = "I'm only a small demo brain, and I don't know what to say to that."
+"""Instead of an answer that is empty or goes in circles."""
+PREFACES = (
+    "I'm only a small demo brain, so do check this:",
+    "I may well be wrong about this:",
+    "Please don't quote me on this:",
+)
+"""Said before the answer to a question of fact; they take turns."""
+_ASKS_FACT = re.compile(
+    r"(?:please |can you |could you )*"
+    r"(?:what|who|whom|whose|when|where|which|why|how|is|are|was|were|does|do|did|has|tell me about|explain)\b",
+    re.I,
+)
+_PERSONAL = re.compile(r"\b(?:you|your|yours|i'm|my|mine|our|let's)\b", re.I)
+_REFERS = re.compile(
+    r"\b(?:it|its|he|his|she|her|him|they|them|their|that|this|those|these|there|one)\b", re.I
+)
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)]*(?=\s)")
+_ROLE = re.compile(r"^(?:assistant|ai|bot|answer|a)\s*:\s*", re.I)
+_LONGEST_ROLE = 12
+"""Characters after which no role name can be coming."""
+_MESSAGES = 4
+_CHARACTERS = 800
+"""What the small model is shown of the conversation; more only confuses and slows it."""
+
+
+def load(settings: Settings) -> DemoBrain:
+    """The demo brain with its models in place and warm."""
+    store = ModelStore(settings.models)
+    encoder = SentenceEncoder(
+        store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
+    )
+    model = SmallModel(next(store.path("smollm2-135m").glob("*.gguf")), settings.assistant.seed)
+    brain = DemoBrain(
+        load_replies(store, encoder, settings.assistant.seed), model, settings.assistant.instructions
+    )
+    brain.warm_up()
+    return brain
+
+
+def load_replies(store: ModelStore, encoder: SentenceEncoder, seed: int) -> Replies:
+    """The bank that comes with the package; its vectors are computed once and kept in the store."""
+    text = files("visavis").joinpath("data/replies.yaml").read_text(encoding="utf-8")
+    bank = read_bank(text)
+
+    def build(source: Path, target: Path) -> None:
+        np.save(target / "replies.npy", embed_bank(bank, encoder))
+
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Replies(bank, np.load(store.derived("minilm", build, version) / "replies.npy"), encoder, seed)
+
+
+class DemoBrain:
+    """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
+
+    def __init__(self, replies: Replies, model: SmallModel, instructions: str) -> None:
+        self._replies = replies
+        self._model = model
+        self._instructions = instructions
+        self._chooser = ThreadPoolExecutor(1, thread_name_prefix="replies")
+
+    def warm_up(self) -> None:
+        """Run every part once, and leave the instructions in the model's prompt cache."""
+        hello = [Message("user", "Hello, how are you?")]
+        self._replies.choose(hello, datetime.now())
+        self._model.warm_up(self._prompt(hello))
+
+    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+        """A prepared reply in one piece, or a generated one as it grows; closing it stops the generation.
+
+        Raises `VisavisError` (`LLM_FAILED`) when the model breaks.
+        """
+        loop = asyncio.get_running_loop()
+        prepared = await loop.run_in_executor(self._chooser, self._replies.choose, messages, datetime.now())
+        if prepared is not None:
+            yield prepared
+            return
+        fact = asks_fact(messages[-1].text)
+        if fact:
+            yield choose_preface(messages) + " "
+        generated = self._model.generate(self._prompt(messages))
+        try:
+            async for piece in short_answer(generated, sentences=1 if fact else 2):
+                yield piece
+        finally:
+            await generated.aclose()
+
+    def _prompt(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as the small model sees them: rules repeated, prefaces gone, not too many."""
+        instructions = " ".join(m.text for m in messages if m.role == "system") or self._instructions
+        talk = [m for m in messages if m.role != "system"][-_MESSAGES:]
+        if asks_fact(talk[-1].text) and not _REFERS.search(talk[-1].text):
+            talk = talk[-1:]  # what was said before would only lead it astray
+        recent: list[Message] = []
+        left = _CHARACTERS
+        for message in reversed(talk):
+            text = _without_preface(message.text)[-_CHARACTERS:]
+            left -= len(text)
+            if left < 0 and recent:
+                break
+            recent.insert(0, Message(message.role, text))
+        return [Message("system", f"{instructions[:_CHARACTERS]} {RULES}".strip()), *recent]
+
+
+def asks_fact(text: str) -> bool:
+    """Whether `text` asks for knowledge of the world, which the small model is not to be trusted with."""
+    question = _ASKS_FACT.match(text.strip())
+    return question is not None and not _PERSONAL.search(text.strip()[question.end() :])
+
+
+def choose_preface(messages: Sequence[Message]) -> str:
+    """The next of the `PREFACES` in this conversation."""
+    said = [message.text for message in messages if message.role == "assistant"]
+    used = sum(text.startswith(preface) for text in said for preface in PREFACES)
+    return PREFACES[used % len(PREFACES)]
+
+
+def _without_preface(text: str) -> str:
+    for preface in PREFACES:
+        text = text.removeprefix(preface)
+    return text.strip()
+
+
+async def short_answer(pieces: AsyncIterator[str], sentences: int) -> AsyncIterator[str]:
+    """The first sentences of one line: the very first as it grows, others only when complete.
+
+    A role name at the beginning is left out; `FALLBACK` comes when there is nothing to say.
+    """
+    text = ""
+    passed = 0
+    async for piece in pieces:
+        text += piece
+        line, newline, _ = _ROLE.sub("", text.lstrip()).partition("\n")
+        ends = [match.end() for match in _SENTENCE_END.finditer(line)][:sentences]
+        growing = len(line) if len(line) > _LONGEST_ROLE else 0
+        end = ends[-1] if ends else growing
+        if end > passed:
+            yield line[passed:end]
+            passed = end
+        if newline or len(ends) == sentences:
+            break
+    line = _ROLE.sub("", text.strip()).partition("\n")[0]
+    if not any(map(str.isalnum, line)):
+        yield FALLBACK
+    elif not passed or (line[-1] in ".!?" and len(_SENTENCE_END.findall(line)) < sentences):
+        yield line[passed:]

@@ -1,0 +1,126 @@
+"""SmolLM2-135M on llama.cpp, inside this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+
+from visavis.errors import VisavisError
+from visavis.stages import Message
+
+_CONTEXT = 2048
+_MOST_TOKENS = 60
+"""Tokens of an answer."""
+
+
+class SmallModel:
+    """One model, one llama.cpp thread: answers are generated one after the other, in the order of asking."""
+
+    def __init__(self, gguf: Path, seed: int) -> None:
+        self._seed = seed
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="llama")
+        self._server = _open(gguf)
+
+    def warm_up(self, messages: Sequence[Message]) -> None:
+        """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
+        self._worker.submit(self._server.handle_chat_completions, self._request(messages, 1), _stop).result()
+
+    async def generate(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """The answer in pieces; closing it returns at once and stops the generation at its next token.
+
+        Raises `VisavisError` (`LLM_FAILED`) when llama.cpp refuses or breaks.
+        """
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | VisavisError | None] = asyncio.Queue()  # bounded by _MOST_TOKENS
+        stopped = threading.Event()
+
+        def put(item: str | VisavisError | None) -> None:
+            if not stopped.is_set():
+                loop.call_soon_threadsafe(pieces.put_nowait, item)
+
+        generation = self._worker.submit(self._run, self._request(messages, _MOST_TOKENS), put, stopped)
+        try:
+            while (item := await pieces.get()) is not None:
+                if isinstance(item, VisavisError):
+                    raise item
+                yield item
+        finally:
+            stopped.set()
+            generation.cancel()
+
+    def _run(self, request: dict[str, Any], put: Any, stopped: threading.Event) -> None:
+        def take(chunk: dict[str, Any]) -> bool:
+            if "choices" not in chunk:
+                put(_failure(str(chunk.get("error", chunk))))
+                return True
+            for choice in chunk["choices"]:
+                if text := choice["delta"].get("content"):
+                    put(text)
+            return stopped.is_set()
+
+        try:
+            self._server.handle_chat_completions(request, take)
+        except Exception as error:
+            put(_failure(str(error)))
+        put(None)
+
+    def _request(self, messages: Sequence[Message], most_tokens: int) -> dict[str, Any]:
+        return {
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "max_tokens": most_tokens,
+            "stream": True,
+            "cache_prompt": True,
+            "temperature": 0.0,
+            "repeat_penalty": 1.1,
+            "seed": self._seed,
+        }
+
+
+def _open(gguf: Path) -> Any:
+    """llama.cpp's server object; its HTTP side, which cannot be left out, is made unreachable."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_ctx = _CONTEXT
+    params.n_parallel = 1
+    params.n_batch = 512
+    params.n_ubatch = 128
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_Q8_0
+    params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
+    params.cache_ram_mib = 0
+    params.n_ctx_checkpoints = 0
+    params.n_threads_http = 1
+    params.fit_params = False
+    params.ui = False
+    params.endpoint_slots = False
+    params.verbosity = 0
+    params.api_keys = [secrets.token_urlsafe()]
+    with tempfile.TemporaryDirectory(prefix="visavis-") as folder:
+        if os.name == "posix":
+            params.hostnames = [f"{folder}/llama.sock"]  # instead of a TCP port; gone with the folder
+        try:
+            return xllamacpp.Server(params)
+        except Exception as error:
+            raise VisavisError(
+                "LLM_FAILED",
+                f"llama.cpp cannot open {gguf}: {error}. Check the file with: visavis models verify",
+            ) from error
+
+
+def _stop(chunk: dict[str, Any]) -> bool:
+    return True
+
+
+def _failure(what: str) -> VisavisError:
+    return VisavisError("LLM_FAILED", f"The demo brain's language model failed: {what}. Try again.")
