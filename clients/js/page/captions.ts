@@ -30,7 +30,8 @@ export class Captions {
   /** The turn is over; a thin dash says that there was more to come. */
   end(turn: Turn, ms: number, interrupted: boolean): void {
     if (this.turn === turn && ms >= 0) {
-      this.render(captionLines(turn.words, ms, this.width()), interrupted ? "–" : "");
+      const lines = captionLines(turn.words, ms, this.width());
+      this.render(lines.map((line) => ({ ...line, current: -1 })), interrupted ? "–" : "");
       this.tell(turn.spoken(ms));
     }
     clearTimeout(this.hide);

@@ -96,6 +96,7 @@ export class Controls {
       if (event.key === "Escape" && !document.querySelector("dialog[open]") && !this.stopButton.disabled) {
         this.parts.client.interrupt();
       }
+      if (this.startsText(event)) this.field.focus();
       if (event.key !== " " || !this.spaceIsFree(event.target)) return;
       event.preventDefault();
       if (event.repeat || this.press) return;
@@ -107,6 +108,12 @@ export class Controls {
       this.up();
     });
     window.addEventListener("blur", () => this.press && this.up());
+  }
+
+  /** Typing works at once, wherever the focus is not spoken for. */
+  private startsText(event: KeyboardEvent): boolean {
+    const plain = event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey && !event.altKey;
+    return plain && event.target === document.body && !document.querySelector("dialog[open]");
   }
 
   /** Space is push-to-talk wherever it does not already mean something. */

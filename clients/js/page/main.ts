@@ -142,6 +142,8 @@ class Page {
 
   private turnEnded(turn: Turn, interrupted: boolean, frame: number): void {
     this.held = false;
+    // The server will say so too, a moment later.
+    if (this.state === "Responding" && !this.player.current) this.state = "Listening";
     const ms = (frame * 1000) / turn.fps;
     this.captions.end(turn, interrupted ? ms : turn.seconds * 1000, interrupted);
     this.talk.end(turn, ms, interrupted);
@@ -169,6 +171,10 @@ class Page {
       if (key === "avatar" || key === "picture") void this.showAvatar(this.settings.avatar);
       if (key === "microphone") void this.controls.restart();
     });
+    // The first touch or key is all that browsers want before a page may make a sound.
+    for (const type of ["pointerdown", "keydown"]) {
+      window.addEventListener(type, () => void this.player.unlock(), { once: true });
+    }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.applyTheme());
     window.addEventListener("online", () => this.client.connect());
   }

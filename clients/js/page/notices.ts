@@ -22,7 +22,7 @@ export class Notices {
       return;
     }
     const text = el("span", {}, notice.text);
-    const element = el("div", { class: "notice", role: "alert" }, text);
+    const element = el("div", { class: "notice", role: "alert" }, icon("attention"), text);
     if (notice.action) {
       const { label, run } = notice.action;
       element.append(el("button", { type: "button", class: "link", click: () => (this.clear(id), run()) }, label));

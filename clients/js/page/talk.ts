@@ -45,8 +45,9 @@ export class Talk {
   showPartial(text: string): void {
     if (!text) return this.clearPartial();
     if (!this.partial) {
-      this.partial = el("li", { class: "said user partial" }, this.speaker("You"), el("p"));
-      this.add(this.partial);
+      const item = el("li", { class: "said user partial" }, this.speaker("You"), el("p"));
+      this.add(item);
+      this.partial = item;
     }
     this.partial.lastElementChild!.textContent = text;
     this.scroll();

@@ -306,7 +306,10 @@ export class Player extends Emitter<PlayerEvents> {
   }
 
   private leave(turn: Turn, interrupted: boolean, frame: number): void {
-    if (this.place()?.turn === turn.number) this.playhead.clear();
+    if (this.place()?.turn === turn.number) {
+      this.playhead.clear();
+      this.stats.buffered = 0;
+    }
     this.gone.add(turn);
     this.held = false;
     this.emit("end", { turn, interrupted, frame });
