@@ -4,7 +4,6 @@ import {
   DoubleSide,
   Euler,
   FrontSide,
-  LinearFilter,
   Matrix3,
   Matrix4,
   type Mesh,
@@ -108,7 +107,7 @@ export class BuiltinHead implements Head {
       geometry.setAttribute("color", new BufferAttribute(white, 4));
     }
     const standard = mesh.material as MeshBasicMaterial;
-    mesh.material = this.material(part, texture(standard.map, part));
+    mesh.material = this.material(part, texture(standard.map));
     standard.dispose();
     mesh.renderOrder = ORDER[part] ?? 1;
     mesh.frustumCulled = false;
@@ -153,14 +152,10 @@ export class BuiltinHead implements Head {
   }
 }
 
-function texture(map: Texture | null, part: string): Texture | null {
+function texture(map: Texture | null): Texture | null {
   if (!map) return null;
   map.colorSpace = NoColorSpace; // the shader decodes sRGB itself
   map.anisotropy = 4;
-  if (part === "hair") {
-    map.generateMipmaps = false;
-    map.minFilter = LinearFilter;
-  }
   map.needsUpdate = true;
   return map;
 }
