@@ -235,7 +235,8 @@ class BargeInPolicy:
         if self.phase == "commit" or self._waiting or self.voice.onset is None:
             return []
         if not ended:
-            if self.phase == "hold" or self.voice.age < self._next_look:
+            pausing = self.voice.quiet > 2 * VAD_FRAME  # the voice goes on, or the last look comes soon
+            if self.phase == "hold" or pausing or self.voice.age < self._next_look:
                 return []
             self._asked += 1
             rarely = self._empty >= EMPTY_LOOKS or self._asked >= len(LOOKS)

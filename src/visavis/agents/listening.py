@@ -73,7 +73,7 @@ class Listening:
         """The user goes on after a pause whose words are known: after long enough they stay as they are."""
         if self.begin is not None and self.text_until - self.begin >= SETTLED:
             self.before = self.words
-            self._settled_until = self.text_until - PAUSE // 2
+            self._settled_until = self.text_until - PAUSE + PREROLL  # nothing is transcribed twice
         self.text = None
 
     def wants_partial(self, heard: int) -> bool:

@@ -117,11 +117,11 @@ class Reply:
                 self._fail(error)
 
     async def _think(self, messages: Sequence[Message], clauses: MemoryObjectSendStream[str]) -> None:
-        """Cut what the model writes into clauses."""
+        """Cut what the model writes into clauses; `clauses` is closed only when the answer is complete."""
         cutter = ClauseCutter()
         room = LONGEST_TEXT
         pieces = cast(AsyncGenerator[str, None], self._model.reply(messages))
-        async with clauses, aclosing(pieces):
+        async with aclosing(pieces):
             async for piece in pieces:
                 if room == LONGEST_TEXT and piece:
                     self._reached("first_token")
@@ -130,8 +130,9 @@ class Reply:
                 room -= len(piece)
                 if room <= 0:
                     break
-            for clause in cutter.close():
-                clauses.send_nowait(clause)
+        for clause in cutter.close():
+            clauses.send_nowait(clause)
+        clauses.close()
 
     async def _speak(self, clauses: MemoryObjectReceiveStream[str]) -> None:
         """Speak the clauses in order, never far ahead of their being heard."""

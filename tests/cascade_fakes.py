@@ -1,0 +1,284 @@
+"""Scripted stages on virtual time, and a talk between a user and the embedded agent.
+
+The loudness of the user's sound says what it means: every entry of `PHRASES` is a level of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import anyio
+import numpy as np
+
+from visavis import events as ev
+from visavis.agents.cascade import Cascade
+from visavis.agents.interlocutor import Interlocutor
+from visavis.agents.parts import Stages
+from visavis.audio import BYTES, to_pcm
+from visavis.settings import AssistantSettings
+from visavis.stages import VAD_FRAME, Message, Samples, Speech, Transcript
+from visavis.workers import Workers
+from vtime import run
+
+T = TypeVar("T")
+FRAME = VAD_FRAME / 16_000
+"""Seconds."""
+QUIET, COUGH, QUESTION, MORE, HUM, STOP, DANGLING = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6
+PHRASES = {
+    COUGH: "",
+    QUESTION: "What time is it?",
+    MORE: "In Tokyo please.",
+    HUM: "Mm-hmm.",
+    STOP: "Stop it now.",
+    DANGLING: "I want a flight to the",
+}
+
+
+class Vad:
+    def open(self) -> Vad:
+        return self
+
+    def __call__(self, frame: Samples) -> float:
+        return 0.9 if np.abs(frame).max() > 0.05 else 0.0
+
+
+class Ear:
+    """Hears the phrases by their levels, in order."""
+
+    error: Exception | None = None
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        """Seconds of audio of each question."""
+
+    def __call__(self, audio: Samples) -> Transcript:
+        self.asked.append(len(audio) / 16_000)
+        if self.error:
+            raise self.error
+        levels = np.round(np.abs(audio), 1)
+        heard = [level for level in PHRASES if (np.isclose(levels, level)).sum() >= VAD_FRAME]
+        heard.sort(key=lambda level: int(np.isclose(levels, level).argmax()))
+        return Transcript(" ".join(filter(None, (PHRASES[level] for level in heard))), -0.1)
+
+
+class TurnModel:
+    probability = 0.97
+    error: Exception | None = None
+
+    def __call__(self, audio: Samples) -> float:
+        if self.error:
+            raise self.error
+        return self.probability
+
+
+class Brain:
+    def __init__(self) -> None:
+        self.pieces = ["It is noon. ", "Have a ", "nice day!"]
+        self.delay = 0.05
+        self.error: Exception | None = None
+        self.error_after = 0
+        self.asked: list[list[tuple[str, str]]] = []
+        self.closed = 0
+
+    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+        self.asked.append([(message.role, message.text) for message in messages if message.role != "system"])
+        try:
+            for index, piece in enumerate(self.pieces):
+                await asyncio.sleep(self.delay)
+                if self.error and index == self.error_after:
+                    raise self.error
+                yield piece
+            if self.error and self.error_after >= len(self.pieces):
+                raise self.error
+        finally:
+            self.closed += 1
+
+
+class Voice:
+    """0.5 s a word, one phoneme each."""
+
+    rate = 24_000
+    error: Exception | None = None
+
+    def __call__(self, text: str) -> Speech:
+        if self.error:
+            raise self.error
+        said = text.split()
+        sound = np.random.default_rng(len(text)).uniform(-0.9, 0.9, len(said) * 12_000)
+        words = tuple(ev.Word(word, 0.5 * i, 0.5 * i + 0.5) for i, word in enumerate(said))
+        phonemes = tuple(ev.Phoneme("a", word.start, word.end) for word in words)
+        return Speech(to_pcm(sound), words, phonemes)
+
+
+class VirtualWorkers(Workers):
+    """Every call takes its time on the virtual clock."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.seconds: dict[type, float] = {}
+        self.running = 0
+
+    @property
+    def idle(self) -> bool:
+        return self.running == 0
+
+    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        self.running += 1
+        try:
+            of = type(getattr(call, "__self__", call))
+            await anyio.sleep(self.seconds.get(of, 0.1))
+            return call(*arguments)
+        finally:
+            self.running -= 1
+
+
+class Talk:
+    """The session's side: notes what comes with its time, plays replies, tells the agent what is heard."""
+
+    def __init__(self) -> None:
+        self.vad, self.turn, self.ear, self.brain, self.voice = Vad(), TurnModel(), Ear(), Brain(), Voice()
+        self.workers = VirtualWorkers()
+        self.happened: list[tuple[float, ev.FromAgent]] = []
+        self.echo = 0.0
+        """How loud the microphone hears what is played."""
+        self._noise = np.random.default_rng(0)
+        self.agent: Interlocutor
+        self._reply: str | None = None
+        self._sound = b""
+        self._words: list[ev.Word] = []
+        self._since: float | None = None
+        self._done = False
+
+    # -- the user --------------------------------------------------------------------------------------------
+    async def sound(self, level: float, seconds: float) -> None:
+        """The user makes a sound of this level for a whole number of frames."""
+        for _ in range(round(seconds / FRAME)):
+            await asyncio.sleep(FRAME)
+            pcm = level * self._noise.choice((-1.0, 1.0), VAD_FRAME)
+            if self.echo and self.playing():
+                heard = np.frombuffer(self._sound, "<i2")[: self.played()] / 32768
+                recent = np.pad(heard, (1024, 0))[-768:]
+                pcm = pcm + self.echo * np.interp(np.arange(512) * 1.5, np.arange(768), recent)
+            await self.agent.send(ev.UserAudio(to_pcm(pcm), self.playing(), self.played()))
+
+    async def say(self, level: float, seconds: float = 1.28) -> None:
+        await self.sound(level, seconds)
+
+    async def silence(self, seconds: float) -> None:
+        await self.sound(QUIET, seconds)
+
+    async def mic_on(self) -> None:
+        await self.agent.send(ev.MicOn(16_000))
+
+    async def mic_off(self) -> None:
+        await self.agent.send(ev.MicOff())
+
+    async def write(self, text: str) -> None:
+        await self.interrupt()
+        await self.agent.send(ev.UserText(text))
+
+    async def interrupt(self) -> None:
+        """As the conversation does it: cut what is being said, or drop what is being prepared."""
+        reply = self.playing()
+        heard = self.played() / self.voice.rate
+        text = " ".join(word.text for word in self._words if word.end <= heard + 1e-6)
+        await self.agent.send(ev.CancelReply(reply, heard if reply else 0.0, text if reply else ""))
+        self._reply = None
+
+    # -- the player ------------------------------------------------------------------------------------------
+    def playing(self) -> str | None:
+        if self._reply is None or self._since is None:
+            return None
+        if self._done and self.played() * BYTES >= len(self._sound):
+            return None
+        return self._reply
+
+    def played(self) -> int:
+        if self._since is None or self._reply is None:
+            return 0
+        elapsed = round((self.now - self._since) * self.voice.rate)
+        return min(elapsed, len(self._sound) // BYTES)
+
+    async def _note(self) -> None:
+        async for event in self.agent:
+            self.happened.append((self.now, event))
+            match event:
+                case ev.ReplyStarted(reply):
+                    self._reply, self._sound, self._words = reply, b"", []
+                    self._since, self._done = None, False
+                case ev.ReplyAudio():
+                    self._since = self.now if self._since is None else self._since
+                    self._sound += event.pcm
+                    self._words += event.words
+                case ev.ReplyDone():
+                    self._done = True
+                case ev.UserInterrupts():
+                    await self.interrupt()
+
+    # -- for the tests ---------------------------------------------------------------------------------------
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def story(self) -> list[str]:
+        """What came, shortly; milestones and partial words left out, clauses by their words."""
+        told = []
+        for _, event in self.happened:
+            match event:
+                case ev.Milestone() | ev.UserPartial():
+                    continue
+                case ev.UserSaid(text):
+                    told.append(f"user: {text}")
+                case ev.ReplyAudio():
+                    told.append("says: " + " ".join(word.text for word in event.words))
+                case ev.BargeIn(phase):
+                    told.append(phase)
+                case ev.ReplyFailed(code, _, reply):
+                    told.append(f"failed: {code} {reply}")
+                case _:
+                    told.append(type(event).__name__)
+        return told
+
+    def when(self, kind: type[ev.FromAgent] | str, nth: int = 0) -> float:
+        """When an event of this kind, milestone of this stage or barge-in phase came."""
+        found = [
+            at
+            for at, event in self.happened
+            if (isinstance(event, kind) if isinstance(kind, type) else kind in (_name(event)))
+        ]
+        return found[nth]
+
+    def milestones(self) -> dict[str, float]:
+        return {event.stage: event.at for _, event in self.happened if isinstance(event, ev.Milestone)}
+
+
+def _name(event: ev.FromAgent) -> tuple[str, ...]:
+    match event:
+        case ev.BargeIn(phase):
+            return (phase,)
+        case ev.Milestone(_, stage, _):
+            return (stage,)
+        case _:
+            return ()
+
+
+def talk(script: Callable[[Talk], Awaitable[None]], **assistant: Any) -> Talk:
+    """Run one conversation on virtual time and return it."""
+
+    async def main() -> Talk:
+        it = Talk()
+        stages = Stages(it.vad, it.turn, it.ear, it.brain, it.voice, it.workers)
+        names = {"llm": "demo"}
+        async with (
+            Cascade(stages, AssistantSettings(**assistant), names).open() as agent,
+            anyio.create_task_group() as tasks,
+        ):
+            it.agent = agent
+            tasks.start_soon(it._note)
+            await script(it)
+            tasks.cancel_scope.cancel()
+        return it
+
+    return run(main())
