@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,9 @@ from visavis.ticker import Ticker
 PACKAGE = Path(visavis.__file__).parent
 STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
 
+MEDIA_TYPES = {"image/webp": ".webp", "model/gltf-binary": ".glb", "text/javascript": ".js"}
+"""Files of the page whose type not every system knows."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its lifespan loads the engines and owns every task."""
@@ -43,6 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
                 tasks.cancel_scope.cancel()
 
+    for kind, ending in MEDIA_TYPES.items():
+        mimetypes.add_type(kind, ending)
     app = FastAPI(
         title="Visavis", version=visavis.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
