@@ -9,6 +9,7 @@ from visavis.audio import to_float
 from visavis.stages.tts_hibari import (
     _IPA,
     DURATIONS,
+    MAX_CHARACTERS,
     MAX_PHONEMES,
     RATE,
     UNIT,
@@ -124,8 +125,15 @@ def test_foreign_script_takes_no_time(voice: Hibari) -> None:
     assert voice("日本語").pcm == b""
 
 
+@pytest.mark.parametrize(
+    "text", ["9" * 3_000, "1," * 2_000, "a-" * 40, "(" * 5_000, "½" * 500, "1:1" * 900, "\ud800"]
+)
+def test_hostile_text_is_survived(voice: Hibari, text: str) -> None:
+    assert len(voice(text).pcm) < 60 * 2 * RATE
+
+
 def test_very_long_text_is_bounded(voice: Hibari) -> None:
-    assert len(voice("no " * 3_000).words) <= 5_000 / 3 + 1
+    assert len(voice(("nothing" * 10 + " ") * 400).words) == MAX_CHARACTERS // 71 + 1
 
 
 # -- pure parts ----------------------------------------------------------------------------------------------

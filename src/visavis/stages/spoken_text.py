@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from itertools import accumulate
 
+LONGEST_WORD = 80
+"""Characters of a word that are read; what is longer was not written to be spoken."""
+_LONG_NUMBER = re.compile(r"\d[\d,.]{14,}")
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]"
 )
@@ -29,7 +32,7 @@ def speakable(word: str) -> str:
     Addresses are spelled out, emoji and markdown marks dropped. Numbers, money, times, units and the usual
     abbreviations are left to the synthesiser's own rules, which read them in context.
     """
-    word = _LINK.sub("", _EMOJI.sub("", word))
+    word = _LINK.sub("", _EMOJI.sub("", word[:LONGEST_WORD]))
     if not any(map(str.isalnum, word)):
         return _MARKS.sub("", word.strip("#*|"))
     core = word.lstrip(_OPENING).rstrip(_CLOSING)
@@ -46,7 +49,11 @@ def _core(word: str) -> str:
         return word.removeprefix("v").replace(".", " point ")
     if _PHONE.match(word):
         return ", ".join(" ".join(group) for group in word.lstrip("+").split("-"))
-    return re.sub(r"[\[\]]", "", word)
+    return _LONG_NUMBER.sub(_digits, re.sub(r"[\[\]]", "", word))
+
+
+def _digits(number: re.Match[str]) -> str:
+    return " ".join(re.findall(r"\d", number[0]))
 
 
 def _spell_address(address: str) -> str:
