@@ -36,7 +36,7 @@ def test_both_eyes_blink_together_and_look_back_at_the_viewer() -> None:
     life = speaking(4)
     np.testing.assert_array_equal(life[:, LEFT], life[:, RIGHT])
     aside = life[:, INDEX["eyeLookOutLeft"]] + life[:, INDEX["eyeLookOutRight"]]
-    assert 0.08 < aside.max() < 0.3
+    assert 0.1 < aside.max() < 0.4
     assert 0.5 < (aside < 0.05).mean() < 0.95
 
 
@@ -59,7 +59,7 @@ def test_moods_ease_into_each_other() -> None:
     life = Life(0, 30)
     turns = [life.frames(state, 60 * i, 60) for i, state in enumerate(MOODS)]
     smile = np.concatenate(turns)[:, INDEX["mouthSmileLeft"]]
-    assert np.abs(np.diff(smile)).max() < 0.02
+    assert np.abs(np.diff(smile)).max() < 0.03
     assert turns[2][-1, INDEX["eyeLookUpLeft"]] > turns[1][-1, INDEX["eyeLookUpLeft"]] + 0.1
     assert turns[1][-1, INDEX["mouthSmileLeft"]] > turns[3][-1, INDEX["mouthSmileLeft"]]
 

@@ -17,7 +17,7 @@ BLINK_CLOSE, BLINK_HOLD, BLINK_OPEN = 0.050, 0.015, 0.075
 """Seconds of a blink; lids fall faster than they rise."""
 GLANCE_SLOT, GLANCE_SPREAD, GLANCE_CHANCE = 1.7, 0.8, 0.7
 """In every second slot of so many seconds the eyes may leave the viewer, and then come back."""
-GLANCE_SIDE, GLANCE_UP = 0.22, 0.12
+GLANCE_SIDE, GLANCE_UP = 0.32, 0.16
 """Largest weight of a glance."""
 TREMOR_SLOT, TREMOR = 0.6, 0.025
 """Tiny fixational movements, as often as so many seconds and at most so large."""
@@ -36,24 +36,24 @@ def _both(**shapes: float) -> dict[str, float]:
 
 
 MOODS: Mapping[State, Mapping[str, float]] = {
-    "idle": _both(mouthSmile=0.08, cheekSquint=0.02),
+    "idle": _both(mouthSmile=0.12, cheekSquint=0.03),
     "listening": {
-        **_both(mouthSmile=0.15, cheekSquint=0.05, browOuterUp=0.06, eyeWide=0.05),
-        "browInnerUp": 0.08,
+        **_both(mouthSmile=0.24, cheekSquint=0.08, browOuterUp=0.12, eyeWide=0.08),
+        "browInnerUp": 0.16,
     },
     "thinking": {
-        **_both(eyeLookUp=0.22, eyeSquint=0.08, mouthPress=0.10),
-        "eyeLookOutRight": 0.18,
-        "eyeLookInLeft": 0.18,
-        "browInnerUp": 0.10,
-        "browOuterUpRight": 0.12,
-        "browDownLeft": 0.08,
+        **_both(eyeLookUp=0.42, eyeSquint=0.10, mouthPress=0.18),
+        "eyeLookOutRight": 0.34,
+        "eyeLookInLeft": 0.34,
+        "browInnerUp": 0.22,
+        "browOuterUpRight": 0.30,
+        "browDownLeft": 0.16,
     },
-    "speaking": _both(mouthSmile=0.05),
+    "speaking": _both(mouthSmile=0.06),
 }
 ATTENTION: Mapping[State, float] = {"idle": 1.0, "listening": 0.4, "thinking": 0.3, "speaking": 0.8}
 """How far glances go: a listener keeps looking."""
-ACCENT = {**_both(browOuterUp=0.22, eyeWide=0.08), "browInnerUp": 0.28}
+ACCENT = {**_both(browOuterUp=0.40, eyeWide=0.12), "browInnerUp": 0.45}
 BLINK = _both(eyeBlink=1.0, cheekSquint=0.06)
 BREATHING = _both(noseSneer=1.0)
 LEFT = {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0}
