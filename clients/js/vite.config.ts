@@ -25,6 +25,7 @@ export default defineConfig({
     proxy: {
       "/ws": { target: server, ws: true },
       "/avatars": server,
+      "/health": server,
     },
   },
 });

@@ -165,6 +165,9 @@ class Page {
     };
     opener.addEventListener("click", () => toggle(!talk.classList.contains("open")));
     closer.addEventListener("click", () => toggle(false));
+    talk.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && talk.classList.contains("open")) toggle(false);
+    });
     this.preferences.onChange((key) => {
       if (key === "theme") this.applyTheme();
       if (key === "captions") this.applyCaptions();

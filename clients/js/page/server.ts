@@ -33,11 +33,11 @@ export async function fetchProblems(): Promise<string[]> {
   );
 }
 
-export function avatarEntry(name: string, title?: string): AvatarEntry {
+export function avatarEntry(name: string): AvatarEntry {
   const folder = `avatars/${encodeURIComponent(name)}`;
   return {
     name,
-    title: title ?? name.charAt(0).toUpperCase() + name.slice(1),
+    title: name.charAt(0).toUpperCase() + name.slice(1),
     glb: `${folder}/${encodeURIComponent(name)}.glb`,
     thumb: `${folder}/thumb.webp`,
     poster: `${folder}/poster.webp`,

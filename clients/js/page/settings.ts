@@ -8,6 +8,10 @@ import type { AvatarEntry, Facts } from "./server";
 
 type Choice<K extends keyof Preferences> = readonly (readonly [Preferences[K], string])[];
 
+const NAMES: Partial<Record<keyof Preferences, string>> = {
+  picture: "Picture", microphoneMode: "Microphone mode", captions: "Size of captions", theme: "Theme",
+};
+
 export class Settings {
   private readonly dialog = byId<HTMLDialogElement>("settings");
   private facts: Facts | null = null;
@@ -93,7 +97,7 @@ export class Settings {
   }
 
   private radios<K extends keyof Preferences>(key: K, choices: Choice<K>, disabled = false): HTMLElement {
-    const box = el("div", { class: "choices", role: "radiogroup", "aria-label": key });
+    const box = el("div", { class: "choices", role: "radiogroup", "aria-label": NAMES[key] ?? key });
     for (const [value, label] of choices) {
       const checked = this.preferences.values[key] === value;
       const change = () => this.preferences.set(key, value);

@@ -22,8 +22,11 @@ export interface Output {
 export async function openOutput(
   context: AudioContext, options: OutputOptions, report: (report: DeckReport) => void,
 ): Promise<Output> {
-  if (!context.audioWorklet) return openFallback(context, options, report);
-  await context.audioWorklet.addModule(playerWorklet);
+  try {
+    await context.audioWorklet.addModule(playerWorklet);
+  } catch {
+    return openFallback(context, options, report);
+  }
   const node = new AudioWorkletNode(context, "visavis-player", {
     numberOfInputs: 0,
     outputChannelCount: [2],
