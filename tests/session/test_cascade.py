@@ -175,15 +175,16 @@ def test_a_spoken_question_is_answered_by_the_table() -> None:
     assert it.brain.asked == [[("user", "What time is it?")]]
 
 
-def test_captions_grow_while_the_user_speaks() -> None:
+def test_captions_follow_the_user_and_are_not_repeated() -> None:
     async def script(it: Talk) -> None:
         await question(it)
         await it.silence(0.32)
+        await it.say(MORE)
+        await it.silence(0.32)
 
-    it = talk(script)
-    partials = [at for at, event in it.happened if isinstance(event, ev.UserPartial)]
-    assert len(partials) >= 3
-    assert partials[0] < 0.64 + 0.6
+    partials = [(at, event.text) for at, event in talk(script).happened if isinstance(event, ev.UserPartial)]
+    assert [text for _, text in partials] == ["What time is it?", "What time is it? In Tokyo please."]
+    assert partials[0][0] < 0.64 + 0.6 + ASR
 
 
 @pytest.mark.parametrize(("probability", "frames"), [(0.97, 19), (0.8, 25), (0.4, 35), (0.1, 50)])

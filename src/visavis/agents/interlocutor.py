@@ -231,14 +231,18 @@ class Interlocutor:
         if turn.closing:
             self._conclude(turn)
             return
-        if turn.words:
-            self._emit(ev.UserPartial(turn.words))
+        self._caption(turn, turn.words)
         self._turn_actions(turn, turn.policy.transcript(ask, turn.text or ""))
 
     async def _ask_partial(self, turn: Listening, until: int, audio: Samples) -> None:
         transcript = await self._stages.glimpse(audio)
-        if turn is self._turn and not turn.closing and until > turn.text_until and transcript.text:
-            self._emit(ev.UserPartial(joined(turn.before, transcript.text)[:LONGEST_TEXT]))
+        if turn is self._turn and not turn.closing and until > turn.text_until:
+            self._caption(turn, joined(turn.before, transcript.text)[:LONGEST_TEXT])
+
+    def _caption(self, turn: Listening, text: str) -> None:
+        if text and text != turn.caption:
+            turn.caption = text
+            self._emit(ev.UserPartial(text))
 
     def _finish(self, turn: Listening) -> None:
         """The turn is over; answer as soon as its words are known."""

@@ -34,6 +34,8 @@ class Listening:
         self.text: str | None = None
         """The words after `before`, up to `text_until`."""
         self.text_until = -1
+        self.caption = ""
+        """What was shown last."""
         self.draft: Reply | None = None
         """The answer that has been begun in silence."""
         self.closing = False
