@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -17,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from visavis.models import ModelStore
-from visavis.settings import Settings
+from visavis.settings import AssistantSettings, Settings
 from visavis.stages import Message
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.stages.small_model import SmallModel
 
-RULES = "Answer in one or two short plain sentences. Never make up facts: say when you do not know."
-"""Added to the instructions: a model this small needs them repeated."""
+FACTS = "You are a helpful assistant. Answer in one short sentence."
+"""Instead of the default instructions when a fact is asked for: a model this small knows less in a role."""
 FALLBACK = "I'm only a small demo brain, and I don't know what to say to that."
 """Instead of an answer that is empty or goes in circles."""
 PREFACES = (
@@ -35,19 +36,18 @@ PREFACES = (
 """Said before the answer to a question of fact; they take turns."""
 _ASKS_FACT = re.compile(
     r"(?:please |can you |could you )*"
-    r"(?:what|who|whom|whose|when|where|which|why|how|is|are|was|were|does|do|did|has|tell me about|explain)\b",
+    r"(?:wh(?:at|o|om|ose|en|ere|ich|y)|how|is|are|was|were|does|do|did|has|tell me about|explain)\b",
     re.I,
 )
 _PERSONAL = re.compile(r"\b(?:you|your|yours|i'm|my|mine|our|let's)\b", re.I)
-_REFERS = re.compile(
-    r"\b(?:it|its|he|his|she|her|him|they|them|their|that|this|those|these|there|one)\b", re.I
-)
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)]*(?=\s)")
+_REFERS = re.compile(r"\b(?:its?|he|his|him|she|her|they|them|their|that|this|those|these|there|one)\b", re.I)
+_SENTENCE_END = re.compile(r"(?<!\.)[.!?]+(?<!\.\.)[\"'”’)]*(?=\s)")
 _ROLE = re.compile(r"^(?:assistant|ai|bot|answer|a)\s*:\s*", re.I)
 _LONGEST_ROLE = 12
 """Characters after which no role name can be coming."""
 _MESSAGES = 4
 _CHARACTERS = 800
+_LONGEST_INSTRUCTIONS = 1_200
 """What the small model is shown of the conversation; more only confuses and slows it."""
 
 
@@ -105,19 +105,22 @@ class DemoBrain:
         fact = asks_fact(messages[-1].text)
         if fact:
             yield choose_preface(messages) + " "
-        generated = self._model.generate(self._prompt(messages))
-        try:
-            async for piece in short_answer(generated, sentences=1 if fact else 2):
+        # In a chat it needs a penalty against repeating itself, which makes facts worse.
+        generated = self._model.generate(self._prompt(messages), repeat_penalty=1.0 if fact else 1.1)
+        answer = short_answer(generated, sentences=1 if fact else 2)
+        async with aclosing(generated), aclosing(answer):
+            async for piece in answer:
                 yield piece
-        finally:
-            await generated.aclose()
 
     def _prompt(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages as the small model sees them: rules repeated, prefaces gone, not too many."""
+        """The messages as the small model sees them: prefaces gone, not too many."""
         instructions = " ".join(m.text for m in messages if m.role == "system") or self._instructions
         talk = [m for m in messages if m.role != "system"][-_MESSAGES:]
-        if asks_fact(talk[-1].text) and not _REFERS.search(talk[-1].text):
-            talk = talk[-1:]  # what was said before would only lead it astray
+        if asks_fact(talk[-1].text):
+            if instructions in ("", AssistantSettings().instructions):
+                instructions = FACTS
+            if not _REFERS.search(talk[-1].text):
+                talk = talk[-1:]  # what was said before would only lead it astray
         recent: list[Message] = []
         left = _CHARACTERS
         for message in reversed(talk):
@@ -126,7 +129,7 @@ class DemoBrain:
             if left < 0 and recent:
                 break
             recent.insert(0, Message(message.role, text))
-        return [Message("system", f"{instructions[:_CHARACTERS]} {RULES}".strip()), *recent]
+        return [Message("system", instructions[:_LONGEST_INSTRUCTIONS]), *recent]
 
 
 def asks_fact(text: str) -> bool:
@@ -148,7 +151,7 @@ def _without_preface(text: str) -> str:
     return text.strip()
 
 
-async def short_answer(pieces: AsyncIterator[str], sentences: int) -> AsyncIterator[str]:
+async def short_answer(pieces: AsyncIterator[str], sentences: int) -> AsyncGenerator[str, None]:
     """The first sentences of one line: the very first as it grows, others only when complete.
 
     A role name at the beginning is left out; `FALLBACK` comes when there is nothing to say.

@@ -29,8 +29,8 @@ SURE = 0.66
 LIKELY = 0.52
 """Score from which it answers when it leads the next entry by `LEAD`."""
 LEAD = 0.06
-"""All three were chosen on the `tuning` half of tests/data/paraphrases.yaml, precision first: a wrong prepared
-reply is worse than the language model's."""
+"""All three were chosen on the `tuning` part of tests/data/paraphrases.yaml, precision first: a wrong
+prepared reply is worse than the language model's."""
 FOLLOW_UP = 0.1
 """What an entry gains when the avatar's last reply is one that it follows."""
 _WEIGHTS = np.array([0.6, 0.2, 0.2], dtype=np.float32)

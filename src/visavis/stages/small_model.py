@@ -32,9 +32,11 @@ class SmallModel:
 
     def warm_up(self, messages: Sequence[Message]) -> None:
         """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
-        self._worker.submit(self._server.handle_chat_completions, self._request(messages, 1), _stop).result()
+        self._worker.submit(
+            self._server.handle_chat_completions, self._request(messages, 1, 1.0), _stop
+        ).result()
 
-    async def generate(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def generate(self, messages: Sequence[Message], repeat_penalty: float) -> AsyncGenerator[str, None]:
         """The answer in pieces; closing it returns at once and stops the generation at its next token.
 
         Raises `VisavisError` (`LLM_FAILED`) when llama.cpp refuses or breaks.
@@ -47,7 +49,9 @@ class SmallModel:
             if not stopped.is_set():
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
-        generation = self._worker.submit(self._run, self._request(messages, _MOST_TOKENS), put, stopped)
+        generation = self._worker.submit(
+            self._run, self._request(messages, _MOST_TOKENS, repeat_penalty), put, stopped
+        )
         try:
             while (item := await pieces.get()) is not None:
                 if isinstance(item, VisavisError):
@@ -73,14 +77,16 @@ class SmallModel:
             put(_failure(str(error)))
         put(None)
 
-    def _request(self, messages: Sequence[Message], most_tokens: int) -> dict[str, Any]:
+    def _request(
+        self, messages: Sequence[Message], most_tokens: int, repeat_penalty: float
+    ) -> dict[str, Any]:
         return {
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "max_tokens": most_tokens,
             "stream": True,
             "cache_prompt": True,
             "temperature": 0.0,
-            "repeat_penalty": 1.1,
+            "repeat_penalty": repeat_penalty,
             "seed": self._seed,
         }
 

@@ -1,0 +1,185 @@
+"""Any OpenAI-compatible server as the language model: `POST {url}/chat/completions`, streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import httpx2
+
+from visavis.errors import ConfigurationError, VisavisError
+from visavis.settings import LanguageModelSettings, Settings
+from visavis.stages import Message
+
+TRIES = 3
+"""Attempts before the first piece of an answer; afterwards nothing is tried again."""
+BACK_OFF = 0.25
+"""Seconds before the second attempt; the third waits twice as long."""
+_PASSING = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
+"""HTTP statuses that may be gone at the next attempt."""
+_CONNECT_SECONDS = 5.0
+_LONGEST_MESSAGE = 300
+"""Characters of a server's error message that are passed on."""
+
+
+def load(settings: Settings) -> OpenAIModel:
+    """A client of the server at `llm.url`; nothing is sent before the first question.
+
+    Raises `ConfigurationError` without a url.
+    """
+    if not settings.llm.url:
+        raise ConfigurationError("The language model 'openai' needs a server's address: set VISAVIS_LLM_URL.")
+    return OpenAIModel(settings.llm)
+
+
+class _Passing(Exception):
+    """A failure that may be gone at the next attempt; `error` is what to report when it is not."""
+
+    def __init__(self, error: VisavisError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+class OpenAIModel:
+    """A `LanguageModel` on an OpenAI-compatible server; one connection pool for all conversations."""
+
+    def __init__(self, settings: LanguageModelSettings) -> None:
+        self._settings = settings
+        self._key = settings.key.get_secret_value()
+        self._model = settings.model
+        self._url = settings.url.rstrip("/")
+        self._where = str(httpx2.URL(self._url).copy_with(username=None, password=None))
+        patience = settings.timeout_seconds
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            timeout=httpx2.Timeout(patience, connect=min(_CONNECT_SECONDS, patience)),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+        """The answer in the pieces that the server streams; closing it closes the request.
+
+        Raises `VisavisError`: `LLM_UNREACHABLE`, `LLM_TIMEOUT` or `LLM_REFUSED` (with the server's reason).
+        """
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                first, rest = await self._begin(messages)
+        except TimeoutError:
+            raise self._too_slow() from None
+        async with aclosing(rest):
+            yield first
+            try:
+                async for piece in rest:
+                    yield piece
+            except _Passing as failure:
+                raise failure.error from None
+
+    async def _begin(self, messages: Sequence[Message]) -> tuple[str, AsyncGenerator[str, None]]:
+        """The first piece of an answer, and its rest."""
+        for attempt in range(1, TRIES + 1):
+            pieces = self._stream(messages)
+            try:
+                return await anext(pieces), pieces
+            except StopAsyncIteration:
+                raise VisavisError(
+                    "LLM_REFUSED", f"The language model at {self._where} gave an empty answer. Ask again."
+                ) from None
+            except _Passing as failure:
+                if attempt == TRIES:
+                    raise failure.error from None
+                await asyncio.sleep(BACK_OFF * attempt)
+        raise AssertionError("unreachable")
+
+    async def _stream(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """The pieces of one attempt."""
+        try:
+            body = {
+                "model": self._model or await self._first_model(),
+                "messages": [{"role": message.role, "content": message.text} for message in messages],
+                "max_tokens": self._settings.max_tokens,
+                "temperature": self._settings.temperature,
+                "stream": True,
+            }
+            async with self._client.stream("POST", f"{self._url}/chat/completions", json=body) as response:
+                await self._check(response)
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        data = line.removeprefix("data:").strip()
+                        if data == "[DONE]":
+                            return
+                        if piece := self._piece(data):
+                            yield piece
+        except httpx2.TimeoutException:
+            raise _Passing(self._too_slow()) from None
+        except httpx2.HTTPError as error:
+            raise _Passing(self._unreachable(error)) from None
+
+    async def _first_model(self) -> str:
+        """The first model that the server offers, asked for once."""
+        response = await self._client.get(f"{self._url}/models")
+        await self._check(response)
+        try:
+            self._model = str(response.json()["data"][0]["id"])
+        except (ValueError, LookupError, TypeError):
+            raise VisavisError(
+                "LLM_REFUSED", f"The server at {self._where} names no models: set VISAVIS_LLM_MODEL."
+            ) from None
+        return self._model
+
+    async def _check(self, response: httpx2.Response) -> None:
+        if response.is_success:
+            return
+        reason = self._reason((await response.aread()).decode(errors="replace"))
+        error = self._refused(f"{response.status_code} {response.reason_phrase}: {reason}".rstrip(": "))
+        raise _Passing(error) if response.status_code in _PASSING else error
+
+    def _piece(self, data: str) -> str:
+        """The text in one event of the stream; empty when it has none or is not well-formed."""
+        try:
+            event = json.loads(data)
+        except ValueError:
+            return ""
+        if isinstance(event, dict) and event.get("error"):
+            raise self._refused(self._reason(data))
+        try:
+            text = event["choices"][0]["delta"]["content"]
+        except (LookupError, TypeError):
+            return ""
+        return text if isinstance(text, str) else ""
+
+    def _reason(self, body: str) -> str:
+        """What the server gives as its reason, without the key in case it echoes it."""
+        try:
+            error: Any = json.loads(body)["error"]
+            text = str(error["message"] if isinstance(error, dict) else error)
+        except (ValueError, LookupError, TypeError):
+            text = " ".join(body.split())
+        return (text.replace(self._key, "(key)") if self._key else text)[:_LONGEST_MESSAGE]
+
+    def _refused(self, reason: str) -> VisavisError:
+        return VisavisError(
+            "LLM_REFUSED",
+            f"The language model at {self._where} refused: {reason}. "
+            "Check VISAVIS_LLM_MODEL and VISAVIS_LLM_KEY.",
+        )
+
+    def _too_slow(self) -> VisavisError:
+        return VisavisError(
+            "LLM_TIMEOUT",
+            f"The language model at {self._where} said nothing for {self._settings.timeout_seconds:g} s. "
+            "Try again, or raise VISAVIS_LLM_TIMEOUT_SECONDS.",
+        )
+
+    def _unreachable(self, error: Exception) -> VisavisError:
+        return VisavisError(
+            "LLM_UNREACHABLE",
+            f"The language model at {self._where} cannot be reached ({type(error).__name__}). "
+            "Check that the server runs and that VISAVIS_LLM_URL is its address.",
+        )
