@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import anyio
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis import events as ev
 from visavis.agents.cascade import Cascade
@@ -144,6 +145,7 @@ class Talk:
         self.echo = 0.0
         """How loud the microphone hears what is played."""
         self._noise = np.random.default_rng(0)
+        self.output_rate = Voice.rate
         self.agent: Interlocutor
         self._reply: str | None = None
         self._sound = b""
@@ -154,14 +156,24 @@ class Talk:
     # -- the user --------------------------------------------------------------------------------------------
     async def sound(self, level: float, seconds: float) -> None:
         """The user makes a sound of this level for a whole number of frames."""
-        for _ in range(round(seconds / FRAME)):
+        noise = self._noise.choice((-1.0, 1.0), (round(seconds / FRAME), VAD_FRAME))
+        await self.microphone((level * noise).ravel())
+
+    async def microphone(self, sound: NDArray[np.floating]) -> None:
+        """Whole frames of sound at 16 kHz, in real time, with the echo of what is being played."""
+        for frame in sound[: len(sound) // VAD_FRAME * VAD_FRAME].reshape(-1, VAD_FRAME):
             await asyncio.sleep(FRAME)
-            pcm = level * self._noise.choice((-1.0, 1.0), VAD_FRAME)
-            if self.echo and self.playing():
-                heard = np.frombuffer(self._sound, "<i2")[: self.played()] / 32768
-                recent = np.pad(heard, (1024, 0))[-768:]
-                pcm = pcm + self.echo * np.interp(np.arange(512) * 1.5, np.arange(768), recent)
-            await self.agent.send(ev.UserAudio(to_pcm(pcm), self.playing(), self.played()))
+            echo = self.echo * self._played_recently() if self.echo and self.playing() else 0.0
+            pcm = to_pcm(frame + echo)
+            await self.agent.send(ev.UserAudio(pcm, self.playing(), self.played()))
+
+    def _played_recently(self) -> NDArray[np.float64]:
+        """The last frame of what was played, at 16 kHz, 30 ms late."""
+        count = VAD_FRAME * self.output_rate // 16_000
+        end = self.played() - round(0.03 * self.output_rate)
+        heard = np.frombuffer(self._sound, "<i2")[: max(0, end)] / 32768
+        recent = np.pad(heard, (count, 0))[-count:]
+        return np.interp(np.linspace(0, count, VAD_FRAME, endpoint=False), np.arange(count), recent)
 
     async def say(self, level: float, seconds: float = 1.28) -> None:
         await self.sound(level, seconds)
@@ -182,7 +194,7 @@ class Talk:
     async def interrupt(self) -> None:
         """As the conversation does it: cut what is being said, or drop what is being prepared."""
         reply = self.playing()
-        heard = self.played() / self.voice.rate
+        heard = self.played() / self.output_rate
         text = " ".join(word.text for word in self._words if word.end <= heard + 1e-6)
         await self.agent.send(ev.CancelReply(reply, heard if reply else 0.0, text if reply else ""))
         self._reply = None
@@ -198,7 +210,7 @@ class Talk:
     def played(self) -> int:
         if self._since is None or self._reply is None:
             return 0
-        elapsed = round((self.now - self._since) * self.voice.rate)
+        elapsed = round((self.now - self._since) * self.output_rate)
         return min(elapsed, len(self._sound) // BYTES)
 
     async def _note(self) -> None:
@@ -264,15 +276,15 @@ def _name(event: ev.FromAgent) -> tuple[str, ...]:
             return ()
 
 
-def talk(script: Callable[[Talk], Awaitable[None]], **assistant: Any) -> Talk:
-    """Run one conversation on virtual time and return it."""
+def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None) -> Talk:
+    """Run one conversation on virtual time and return it; `stages` instead of the scripted ones."""
 
     async def main() -> Talk:
         it = Talk()
-        stages = Stages(it.vad, it.turn, it.ear, it.brain, it.voice, it.workers)
-        names = {"llm": "demo"}
+        parts = stages or Stages(it.vad, it.turn, it.ear, it.brain, it.voice, it.workers)
+        it.output_rate = parts.tts.rate
         async with (
-            Cascade(stages, AssistantSettings(**assistant), names).open() as agent,
+            Cascade(parts, AssistantSettings(), {"llm": "demo"}).open() as agent,
             anyio.create_task_group() as tasks,
         ):
             it.agent = agent

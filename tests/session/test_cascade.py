@@ -17,11 +17,14 @@ from cascade_fakes import (
     Brain,
     Ear,
     Talk,
+    Voice,
     talk,
 )
 from visavis import events as ev
+from visavis.agents.cascade import load
 from visavis.echo import EchoGate
 from visavis.errors import VisavisError
+from visavis.settings import LanguageModelSettings, Settings, StageSettings
 
 ANSWER = ["ReplyStarted", "says: It is noon.", "says: Have a nice day!", "ReplyDone"]
 ASR = TURN_MODEL = VOICE = 0.1
@@ -502,6 +505,29 @@ def test_the_microphone_goes_off_while_the_avatar_speaks() -> None:
 
     it = talk(script)
     assert interruption(it) == ["duck", "hold", "UserInterrupts", "user: Stop it now.", "ReplyStarted"]
+
+
+# -- the engine ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("url", "llm", "brain", "demo"),
+    [
+        ("", "demo", "demo", True),
+        ("http://127.0.0.1:1/v1", "demo", "openai", False),
+        ("http://127.0.0.1:1/v1", "my:llm", "my:llm", False),
+    ],
+)
+def test_a_language_models_url_replaces_the_demo_brain(
+    url: str, llm: str, brain: str, demo: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(llm=LanguageModelSettings(url=url), stages=StageSettings(llm=llm))
+    monkeypatch.setattr(
+        "visavis.plugins.load", lambda group, name, given: Voice() if given is settings else None
+    )
+    engine = load(settings)
+    status = engine.status()
+    assert status["stages"] == {**settings.stages.model_dump(), "llm": brain}
+    assert (status["name"], status["demo_brain"], status["problems"]) == ("embedded", demo, [])
+    assert (engine.input_rate, engine.output_rate) == (16_000, 24_000)
 
 
 # -- failures ------------------------------------------------------------------------------------------------
