@@ -30,9 +30,10 @@ export class Captions {
   /** The turn is over; a thin dash says that there was more to come. */
   end(turn: Turn, ms: number, interrupted: boolean): void {
     if (this.turn === turn && ms >= 0) {
-      const lines = captionLines(turn.words, ms, this.width());
-      this.render(lines.map((line) => ({ ...line, current: -1 })), interrupted ? "–" : "");
-      this.tell(turn.spoken(ms));
+      const words = interrupted ? turn.heard(ms) : turn.words;
+      const lines = captionLines(words, Infinity, this.width());
+      this.render(lines, interrupted ? "–" : "");
+      this.tell(words);
     }
     clearTimeout(this.hide);
     this.hide = setTimeout(() => this.box.classList.remove("visible"), LINGER_MS);

@@ -25,8 +25,7 @@ class Page {
   private readonly notices = new Notices();
   private readonly captions = new Captions();
   private readonly status = new Status();
-  private readonly drawable = Picture.supported();
-  private readonly settings = new Settings(this.preferences, this.drawable);
+  private readonly settings = new Settings(this.preferences);
   private readonly talk: Talk;
   private readonly controls: Controls;
   private avatars: AvatarEntry[] = [];
@@ -61,6 +60,7 @@ class Page {
     const names = facts?.avatars.length ? facts.avatars : ["mia"];
     this.avatars = names.map((name) => avatarEntry(name));
     if (facts) this.settings.know(facts, this.avatars);
+    await painted();
     void this.showAvatar(facts?.avatar ?? "mia");
     void this.checkHealth();
   }
@@ -199,7 +199,9 @@ class Page {
     this.settings.avatar = avatar.name;
     this.talk.name = byId("name").textContent = avatar.title;
     document.title = `${avatar.title} · Visavis`;
-    const alive = this.drawable && this.preferences.values.picture === "3d";
+    const drawable = Picture.supported();
+    this.settings.drawable = drawable;
+    const alive = drawable && this.preferences.values.picture === "3d";
     try {
       const shown = this.picture.show(avatar, alive);
       this.applyTheme();
@@ -208,7 +210,7 @@ class Page {
       if (error instanceof DOMException && error.name === "AbortError") return;
       this.notices.show("picture", { text: `The avatar could not be drawn: ${String((error as Error).message ?? error)}` });
     }
-    if (!this.drawable) {
+    if (!drawable) {
       this.notices.show("picture", { text: "This browser cannot draw 3D (WebGL 2), so you see a still picture; everything else works.", seconds: 12 });
     }
     this.loaded = true;
@@ -243,6 +245,12 @@ class Page {
     this.talk.update(position);
     this.status.refresh(this.client, this.player);
   };
+}
+
+/** Starting WebGL takes long: the page is on the screen before. A page in a hidden tab does not wait. */
+function painted(): Promise<void> {
+  if (document.hidden) return Promise.resolve();
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 }
 
 const page = new Page();

@@ -19,7 +19,10 @@ export class Settings {
   /** The avatar on the stage. */
   avatar = "";
 
-  constructor(private readonly preferences: PreferenceStore, private readonly drawable: boolean) {
+  /** Can this browser draw the avatar? */
+  drawable = true;
+
+  constructor(private readonly preferences: PreferenceStore) {
     const button = byId<HTMLButtonElement>("open-settings");
     button.append(icon("settings"));
     button.addEventListener("click", () => void this.open());

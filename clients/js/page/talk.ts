@@ -72,7 +72,7 @@ export class Talk {
 
   /** The turn was heard to its end, or cut off after `ms`. */
   end(turn: Turn, ms: number, interrupted: boolean): void {
-    const spoken = interrupted ? turn.spoken(ms) : turn.words;
+    const spoken = interrupted ? turn.heard(ms) : turn.words;
     if (spoken.length === 0 && !this.replies.has(turn.id)) return;
     const words = spoken.map((word) => word.text).join(" ");
     this.close(this.reply(turn.id), words, interrupted);

@@ -98,9 +98,14 @@ export class Turn {
     return Math.max(start, ms - LONGEST_REWIND_MS, 0);
   }
 
-  /** What was said up to `ms`. */
+  /** The words that have begun by `ms`. */
   spoken(ms: number): Word[] {
     return this.words.filter((word) => word.start <= ms);
+  }
+
+  /** The words that were heard to their end by `ms`: what counts as said after an interruption. */
+  heard(ms: number): Word[] {
+    return this.words.filter((word) => word.end <= ms);
   }
 
   /** The whole sound so far, PCM16. */

@@ -90,6 +90,16 @@ describe("Turn", () => {
   });
 });
 
+describe("what was said", () => {
+  it("has words that began while playing, and only whole words once it was cut off", () => {
+    const turn = new Turn(1, "turn_1", 30, 24000);
+    turn.addWord({ text: "Good", start: 0, end: 300 });
+    turn.addWord({ text: "morning", start: 320, end: 800 });
+    expect(turn.spoken(500).map((word) => word.text)).toEqual(["Good", "morning"]);
+    expect(turn.heard(500).map((word) => word.text)).toEqual(["Good"]);
+  });
+});
+
 describe("clauseStart", () => {
   const turnOf = (text: string, each: number) => {
     const turn = new Turn(1, "turn_1", 30, 24000);
