@@ -20,6 +20,7 @@ import numpy as np
 from visavis.models import ModelStore
 from visavis.settings import AssistantSettings, Settings
 from visavis.stages import Message
+from visavis.stages.onnx import release_memory
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.stages.small_model import SmallModel
@@ -62,6 +63,7 @@ def load(settings: Settings) -> DemoBrain:
         load_replies(store, encoder, settings.assistant.seed), model, settings.assistant.instructions
     )
     brain.warm_up()
+    release_memory()
     return brain
 
 
