@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 import numpy as np
 from numpy.typing import NDArray
+from tests.vtime import run
 
 from visavis import events as ev
 from visavis.agents.cascade import Cascade
@@ -21,7 +22,6 @@ from visavis.audio import BYTES, to_pcm
 from visavis.settings import AssistantSettings
 from visavis.stages import VAD_FRAME, Message, Samples, Speech, Transcript
 from visavis.workers import Workers
-from vtime import run
 
 T = TypeVar("T")
 FRAME = VAD_FRAME / 16_000
@@ -102,11 +102,12 @@ class Voice:
 
     rate = 24_000
     error: Exception | None = None
+    mute = False
 
     def __call__(self, text: str) -> Speech:
         if self.error:
             raise self.error
-        said = text.split()
+        said = [] if self.mute else text.split()
         sound = np.random.default_rng(len(text)).uniform(-0.9, 0.9, len(said) * 12_000)
         words = tuple(ev.Word(word, 0.5 * i, 0.5 * i + 0.5) for i, word in enumerate(said))
         phonemes = tuple(ev.Phoneme("a", word.start, word.end) for word in words)
@@ -144,6 +145,8 @@ class Talk:
         self.happened: list[tuple[float, ev.FromAgent]] = []
         self.echo = 0.0
         """How loud the microphone hears what is played."""
+        self.late = 0.0
+        """Seconds until a reply that has begun is heard."""
         self._noise = np.random.default_rng(0)
         self.output_rate = Voice.rate
         self.agent: Interlocutor
@@ -201,7 +204,7 @@ class Talk:
 
     # -- the player ------------------------------------------------------------------------------------------
     def playing(self) -> str | None:
-        if self._reply is None or self._since is None:
+        if self._reply is None or self._since is None or self.now < self._since:
             return None
         if self._done and self.played() * BYTES >= len(self._sound):
             return None
@@ -211,7 +214,7 @@ class Talk:
         if self._since is None or self._reply is None:
             return 0
         elapsed = round((self.now - self._since) * self.output_rate)
-        return min(elapsed, len(self._sound) // BYTES)
+        return min(max(0, elapsed), len(self._sound) // BYTES)
 
     async def _note(self) -> None:
         async for event in self.agent:
@@ -221,7 +224,7 @@ class Talk:
                     self._reply, self._sound, self._words = reply, b"", []
                     self._since, self._done = None, False
                 case ev.ReplyAudio():
-                    self._since = self.now if self._since is None else self._since
+                    self._since = self.now + self.late if self._since is None else self._since
                     self._sound += event.pcm
                     self._words += event.words
                 case ev.ReplyDone():
@@ -233,6 +236,9 @@ class Talk:
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def stages(self) -> Stages:
+        return Stages(self.vad, self.turn, self.ear, self.brain, self.voice, self.workers)
 
     def story(self) -> list[str]:
         """What came, shortly; milestones and partial words left out, clauses by their words."""
@@ -281,7 +287,7 @@ def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None
 
     async def main() -> Talk:
         it = Talk()
-        parts = stages or Stages(it.vad, it.turn, it.ear, it.brain, it.voice, it.workers)
+        parts = stages or it.stages()
         it.output_rate = parts.tts.rate
         async with (
             Cascade(parts, AssistantSettings(), {"llm": "demo"}).open() as agent,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
-
-from cascade_fakes import (
+from tests.cascade_fakes import (
     COUGH,
     DANGLING,
     FRAME,
@@ -20,11 +20,13 @@ from cascade_fakes import (
     Voice,
     talk,
 )
+
 from visavis import events as ev
-from visavis.agents.cascade import load
+from visavis.agents.cascade import Cascade, load
+from visavis.audio import to_pcm
 from visavis.echo import EchoGate
 from visavis.errors import VisavisError
-from visavis.settings import LanguageModelSettings, Settings, StageSettings
+from visavis.settings import AssistantSettings, LanguageModelSettings, Settings, StageSettings
 
 ANSWER = ["ReplyStarted", "says: It is noon.", "says: Have a nice day!", "ReplyDone"]
 ASR = TURN_MODEL = VOICE = 0.1
@@ -266,6 +268,38 @@ def test_switching_it_off_in_mid_transcription_waits_for_that_one() -> None:
     assert it.story() == ["user: What time is it?", *ANSWER]
 
 
+def test_the_stop_button_while_the_words_are_awaited() -> None:
+    async def script(it: Talk) -> None:
+        await question(it)
+        await it.mic_off()
+        await asyncio.sleep(ASR / 2)
+        await it.interrupt()
+        await asyncio.sleep(5)
+
+    assert talk(script).story() == []
+
+
+def test_the_last_part_of_a_frame_counts() -> None:
+    async def script(it: Talk) -> None:
+        await it.mic_on()
+        for _ in range(5):
+            await it.agent.send(ev.UserAudio(to_pcm(np.full(700, QUESTION))))
+        await it.mic_off()
+        await asyncio.sleep(5)
+
+    it = talk(script)
+    assert it.story() == ["user: What time is it?", *ANSWER]
+    assert it.ear.asked == [pytest.approx(7 * FRAME + 0.3)]
+
+
+def test_an_empty_message_gets_no_answer() -> None:
+    async def script(it: Talk) -> None:
+        await it.write("  ")
+        await asyncio.sleep(5)
+
+    assert talk(script).story() == ["user: "]
+
+
 def test_an_empty_utterance_is_told() -> None:
     async def script(it: Talk) -> None:
         await it.mic_on()
@@ -481,6 +515,21 @@ def test_the_stop_button_while_the_avatar_speaks() -> None:
     assert it.brain.asked[-1][1] == ("assistant", "One two three")
 
 
+def test_a_reply_that_is_shown_late_can_still_be_interrupted() -> None:
+    """The session is slow: 1.5 s pass between the first sound and its being reported as heard."""
+
+    async def script(it: Talk) -> None:
+        it.brain.pieces = ["One two three four five six. "]
+        it.late = 1.5
+        await it.mic_on()
+        await it.write("Count")
+        await it.silence(2.56)
+        await it.say(STOP, 0.64)
+        await it.silence(0.96)
+
+    assert talk(script).story()[3:7] == ["duck", "deep", "hold", "UserInterrupts"]
+
+
 def test_talk_after_a_typed_message_was_answered() -> None:
     """Without a microphone nobody said that the reply was over."""
 
@@ -580,6 +629,27 @@ def test_the_voice_fails() -> None:
 
     it = talk(script)
     assert it.story() == ["failed: AGENT_FAILED None"] and it.brain.closed == 1
+
+
+def test_the_voice_makes_no_sound() -> None:
+    async def script(it: Talk) -> None:
+        it.brain.pieces = ["..."]
+        it.voice.mute = True
+        await it.write("Hello")
+        await asyncio.sleep(3)
+
+    assert talk(script).story() == ["failed: VOICE_SILENT None"]
+
+
+def test_nobody_takes_what_the_agent_says() -> None:
+    async def script(it: Talk) -> None:
+        async with Cascade(it.stages(), AssistantSettings(), {"llm": "demo"}).open() as agent:
+            for _ in range(2000):
+                await agent.send(ev.MicOff())
+
+    with pytest.raises(ExceptionGroup) as raised:
+        talk(script)
+    assert raised.group_contains(VisavisError, match="Nobody takes")
 
 
 def test_the_recogniser_fails() -> None:

@@ -261,9 +261,6 @@ class Interlocutor:
         text, draft = turn.words, turn.draft
         turn.draft = None
         self._drop_turn()
-        if draft is not None and draft.question != text:
-            draft.stop()
-            draft = None
         self._emit(ev.UserSaid(text))
         if not text:
             return

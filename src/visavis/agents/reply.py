@@ -141,6 +141,8 @@ class Reply:
             await self._say(clause)
         if not self.started:
             await self._say(NO_ANSWER)
+        if not self.started:
+            raise VisavisError("VOICE_SILENT", "The voice made no sound; try another one (`stages.tts`).")
         self.done = True
         self._emit(ev.ReplyDone(self.id))
 
