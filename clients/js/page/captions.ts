@@ -32,7 +32,8 @@ export class Captions {
     if (this.turn === turn && ms >= 0) {
       const words = interrupted ? turn.heard(ms) : turn.words;
       const lines = captionLines(words, Infinity, this.width());
-      this.render(lines, interrupted ? "–" : "");
+      if (lines.length > 0) this.render(lines, interrupted ? "–" : "");
+      else this.box.classList.remove("visible");
       this.tell(words);
     }
     clearTimeout(this.hide);

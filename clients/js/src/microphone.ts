@@ -64,7 +64,7 @@ export class Microphone extends Emitter<MicrophoneEvents> {
     return this.stream !== null;
   }
 
-  /** Ask for the microphone and start; call it from a click or a key press. Throws MicrophoneError. */
+  /** Ask for the microphone (another one if `deviceId` is gone) and start; call it from a click or a key press. Throws MicrophoneError. */
   async start(deviceId?: string): Promise<void> {
     if (!navigator.mediaDevices?.getUserMedia) throw new MicrophoneError("insecure", SENTENCES.insecure);
     try {
@@ -74,7 +74,7 @@ export class Microphone extends Emitter<MicrophoneEvents> {
           noiseSuppression: true,
           autoGainControl: true,
           channelCount: 1,
-          ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
+          ...(deviceId ? { deviceId: { ideal: deviceId } } : {}),
         },
       });
       this.stream = stream;

@@ -117,6 +117,18 @@ describe("interruption", () => {
     for (let i = 1; i <= last; i++) expect(after[i]!).toBeLessThanOrEqual(after[i - 1]!);
   });
 
+  it("does not swallow a new turn of the same number", () => {
+    const bench = new Bench();
+    bench.open();
+    bench.push(20 * FRAME, 100);
+    bench.run(4);
+    bench.do({ type: "drop", fade: 0.01 });
+    bench.open();
+    bench.push(4 * FRAME, 200);
+    const played = bench.run(20).map((value) => Math.round(value * 32768));
+    expect(new Set(played)).toEqual(new Set([200]));
+  });
+
   it("leaves the turn that follows alone", () => {
     const bench = new Bench();
     bench.open(1);

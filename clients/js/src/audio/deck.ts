@@ -79,9 +79,7 @@ export class Deck {
   handle(command: DeckCommand): void {
     switch (command.type) {
       case "open":
-        if (!this.tapes.some((tape) => tape.turn === command.turn)) {
-          this.tapes.push(new Tape(command.turn, command.first));
-        }
+        this.open(command.turn, command.first);
         break;
       case "push":
         this.find(command.turn)?.push(command.samples);
@@ -123,6 +121,13 @@ export class Deck {
     this.at(tape, time, true);
     const count = this.write(tape, output);
     if (count < output.length) this.exhausted(tape, time + count / this.options.outputRate);
+  }
+
+  private open(turn: number, first: number): void {
+    const known = this.find(turn);
+    if (known && !this.dropping) return;
+    if (known) this.remove(known); // a new conversation counts its turns from 1 again
+    this.tapes.push(new Tape(turn, first));
   }
 
   private find(turn: number): Tape | undefined {
