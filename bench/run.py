@@ -1,0 +1,99 @@
+"""The standard measurements: starts its own servers and prints tables in Markdown.
+
+    python -m bench.run
+
+Server and clients share this machine's processor. Each conversation says `hello`, receives JSON frames and
+reports its playback, as the page does. The first exchange with each server is not counted: it is the warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+from bench.client import Speech
+from bench.load import Load, failures, rows, run
+from bench.process import Server, server
+from bench.report import Row, table
+from visavis.configuration import load_settings
+from visavis.say import speak, write
+
+QUESTIONS = (
+    "Hello, who are you?",
+    "What can you do?",
+    "Can you tell me a joke?",
+    "How do I connect my own language model?",
+    "Do you need an internet connection to work?",
+    "What is the capital of Australia?",
+    "Tell me a short story about a dragon.",
+    "Can you help me with my homework?",
+)
+"""Complete questions, some of which the demo brain knows and some it must make up."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--sessions", type=int, default=10, help="scripted talkers at the same time")
+    parser.add_argument("--only", choices=("scripted", "embedded"))
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n", flush=True)
+    if options.only != "embedded":
+        _scripted(options.sessions)
+    if options.only != "scripted":
+        _embedded()
+
+
+def _scripted(sessions: int) -> None:
+    with server("scripted", {}) as ours:
+        _measure("scripted agent, real time, 1 talker", ours, Load(1, 3))
+        _measure(f"scripted agent, real time, {sessions} talkers", ours, Load(sessions, 3))
+        _measure(f"interruptions, {sessions} talkers", ours, Load(sessions, 3, interrupt=True))
+    with server("scripted", {"VISAVIS_SCRIPTED__SPEED": "4"}) as ours:
+        _measure(f"scripted agent, 4x real time, {sessions} talkers", ours, Load(sessions, 2))
+
+
+def _embedded() -> None:
+    begin = time.monotonic()
+    with server("embedded", {}) as ours:
+        first = asyncio.run(run(ours.url, Load(1, 1, QUESTIONS[:1])))
+        arrived = first.turns[0].arrivals
+        # Both clocks are the monotonic one of this machine.
+        answering = [arrived[0] - begin] if arrived else []
+        start = [Row("start -> ready", "s", [ours.ready]), Row("start -> first frame", "s", answering)]
+        print(table("embedded agent, warm start", start), flush=True)
+        count = len(QUESTIONS)
+        _measure("embedded agent, typed", ours, Load(1, count, QUESTIONS))
+        speeches = _spoken()
+        _measure("embedded agent, spoken, hands-free", ours, Load(1, count, speeches=speeches))
+        button = Load(1, count, speeches=speeches, end="button")
+        _measure("embedded agent, spoken, push-to-talk", ours, button)
+        _measure("embedded agent, interruptions", ours, Load(1, 4, QUESTIONS, interrupt=True))
+
+
+def _measure(title: str, ours: Server, load: Load) -> None:
+    outcome = asyncio.run(run(ours.url, load, ours.pid))
+    print(table(title, rows(outcome, load, ours.pid)), flush=True)
+    for failure in failures(outcome):
+        print(f"failed: {failure}\n", flush=True)
+
+
+def _spoken() -> list[Speech]:
+    """The questions as our own voice says them."""
+    settings = load_settings({}, None, os.environ, Path.cwd())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "question.wav"
+        speeches = []
+        for question in QUESTIONS:
+            write(speak(question, settings), file)
+            speeches.append(Speech.read(file))
+        return speeches
+
+
+if __name__ == "__main__":
+    main()
