@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from tests.talk import drive, face, frames_of, of, only, reply, stalls
 
-from talk import drive, face, frames_of, of, only, reply, stalls
 from visavis import events as ev
 from visavis.audio import Media
 from visavis.conversation import Conversation, Policy

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.talk import drive, face, frames_of, only
 
-from talk import drive, face, frames_of, only
 from visavis import events as ev
 from visavis.conversation import Conversation, Policy
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.process import Server, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from process import Server, server
 from visavis.arkit import NAMES
 from visavis.wires.widget import decode_binary_frame
 

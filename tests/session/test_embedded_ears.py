@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soxr
 from numpy.typing import NDArray
+from tests.cascade_fakes import Brain, Talk, VirtualWorkers, talk
 
-from cascade_fakes import Brain, Talk, VirtualWorkers, talk
 from visavis import events as ev
 from visavis import plugins
 from visavis.agents.parts import Stages

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from tests import vtime
+from tests.shell import Puppet, session
 
-import vtime
-from shell import Puppet, session
 from visavis import events as ev
 from visavis.audio import Media
 from visavis.conversation import Policy
