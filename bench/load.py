@@ -88,13 +88,15 @@ def rows(outcome: Outcome, load: Load, pid: int | None = None) -> list[Row]:
     frames = sum(len(turn.arrivals) for turn in answered)
     found = [
         Row(f"{question} -> first frame", "ms", first),
-        Row("agent audio -> first frame", "ms", inside),
         Row("frame spacing", "ms", spacing),
         Row("lead of a frame (p50, p5, p1, least)", "ms", leads, low=True),
         Row("underruns of the player", "", [sum(turn.player.underruns for turn in answered)]),
         Row("frames out of order", "", [sum(turn.gaps for turn in answered)]),
         Row("turns without an answer", "", [sum(not turn.arrivals for turn in outcome.turns)]),
     ]
+    if not (load.speeches and load.end == "silence"):
+        # Hands-free, a reply is made before it is known that the speaker has finished, and kept until then.
+        found.insert(1, Row("agent audio -> first frame", "ms", inside))
     if load.interrupt:
         cuts = [turn for turn in answered if turn.interrupted is not None]
         last = [(turn.arrivals[-1] - (turn.interrupted or 0)) * 1000 for turn in cuts]

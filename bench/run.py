@@ -51,10 +51,12 @@ def main() -> None:
 
 def _scripted(sessions: int) -> None:
     with server("scripted", {}) as ours:
+        asyncio.run(run(ours.url, Load(1, 1)))
         _measure("scripted agent, real time, 1 talker", ours, Load(1, 3))
         _measure(f"scripted agent, real time, {sessions} talkers", ours, Load(sessions, 3))
         _measure(f"interruptions, {sessions} talkers", ours, Load(sessions, 3, interrupt=True))
     with server("scripted", {"VISAVIS_SCRIPTED__SPEED": "4"}) as ours:
+        asyncio.run(run(ours.url, Load(1, 1)))
         _measure(f"scripted agent, 4x real time, {sessions} talkers", ours, Load(sessions, 2))
 
 

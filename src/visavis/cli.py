@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,9 +80,9 @@ def serve(
         settings = _settings(options, config)
         from visavis.server import run  # here, so that the other commands do not wait for its imports
 
-        sock = run.bind(settings.server.host, settings.server.port)
-        cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
-        run.run(settings, sock)
+        with closing(run.bind(settings.server.host, settings.server.port)) as sock:
+            cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
+            run.run(settings, sock)
 
 
 @app.command()

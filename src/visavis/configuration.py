@@ -227,5 +227,5 @@ def _hint(name: str, known: Iterable[str]) -> str:
     for full in known:
         short = full.removeprefix(PREFIX)
         parts |= {short.replace("__", ".").rpartition(".")[2]: full, short: full}
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), parts, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), parts, n=1, cutoff=0.6)
     return f"; did you mean {parts[close[0]]}?" if close else ""

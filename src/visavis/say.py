@@ -89,7 +89,7 @@ def write(spoken: Spoken, out: Path) -> Path:
     }
     beside = out.with_suffix(".json")
     try:
-        with wave.open(str(out), "wb") as sound:
+        with out.open("wb") as file, wave.open(file, "wb") as sound:
             sound.setnchannels(1)
             sound.setsampwidth(BYTES)
             sound.setframerate(spoken.media.rate)

@@ -10,7 +10,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 
 import uvicorn
 from rich.console import Console
@@ -76,8 +76,10 @@ def run(settings: Settings, sock: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     server = Server(config, lambda: _ready(settings))
-    with closing(sock), suppress(KeyboardInterrupt):  # uvicorn repeats the signal after shutting down
+    with suppress(KeyboardInterrupt):  # uvicorn repeats the signal after shutting down
         server.run(sockets=[sock])
+    gc.unfreeze()  # so that native libraries see their objects go before they go themselves
+    gc.collect()
     if application.failure is not None:
         raise reason(application.failure)
 
