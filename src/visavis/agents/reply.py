@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import cast
 
 import anyio
 import structlog
@@ -120,7 +119,7 @@ class Reply:
         """Cut what the model writes into clauses; `clauses` is closed only when the answer is complete."""
         cutter = ClauseCutter()
         room = LONGEST_TEXT
-        pieces = cast(AsyncGenerator[str, None], self._model.reply(messages))
+        pieces = self._model.reply(messages)
         async with aclosing(pieces):
             async for piece in pieces:
                 if room == LONGEST_TEXT and piece:

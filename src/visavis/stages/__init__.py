@@ -7,7 +7,7 @@ Calls marked "blocking" run in a worker thread; the others must return within a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -76,8 +76,8 @@ class SpeechToText(Protocol):
 
 
 class LanguageModel(Protocol):
-    def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
-        """The answer to the last message, in pieces as they are generated; closing the iterator stops it.
+    def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """The answer to the last message, in pieces as they are generated; closing the generator stops it.
 
         Raises `VisavisError` with what a person can do when the model cannot answer.
         """

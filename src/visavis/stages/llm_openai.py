@@ -174,7 +174,7 @@ class OpenAIModel:
         return VisavisError(
             "LLM_TIMEOUT",
             f"The language model at {self._where} said nothing for {self._settings.timeout_seconds:g} s. "
-            "Try again, or raise VISAVIS_LLM_TIMEOUT_SECONDS.",
+            "Try again, or raise VISAVIS_LLM__TIMEOUT_SECONDS.",
         )
 
     def _unreachable(self, error: Exception) -> VisavisError:
