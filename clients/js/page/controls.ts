@@ -80,10 +80,10 @@ export class Controls {
     this.button.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       this.button.setPointerCapture(event.pointerId);
-      this.down();
+      this.down(event.timeStamp);
     });
-    this.button.addEventListener("pointerup", () => this.up());
-    this.button.addEventListener("pointercancel", () => this.up());
+    this.button.addEventListener("pointerup", (event) => this.up(event.timeStamp));
+    this.button.addEventListener("pointercancel", (event) => this.up(event.timeStamp));
     this.button.addEventListener("contextmenu", (event) => event.preventDefault());
     // Screen readers and voice control click without a pointer or a key.
     this.button.addEventListener("click", (event) => {
@@ -100,14 +100,14 @@ export class Controls {
       if (event.key !== " " || !this.spaceIsFree(event.target)) return;
       event.preventDefault();
       if (event.repeat || this.press) return;
-      this.down();
+      this.down(event.timeStamp);
     });
     window.addEventListener("keyup", (event) => {
       if (event.key !== " " || !this.press) return;
       event.preventDefault();
-      this.up();
+      this.up(event.timeStamp);
     });
-    window.addEventListener("blur", () => this.press && this.up());
+    window.addEventListener("blur", (event) => this.press && this.up(event.timeStamp));
   }
 
   /** Typing works at once, wherever the focus is not spoken for. */
@@ -123,22 +123,23 @@ export class Controls {
     return element === this.button || !element?.closest("input, textarea, select, button, a, summary");
   }
 
-  private down(): void {
+  /** `at` is when it was pressed, not when a busy page got to hear of it (ms). */
+  private down(at: number): void {
     const hold = setTimeout(() => {
       this.button.classList.add("held");
       if (!this.stopButton.disabled) this.parts.client.interrupt();
     }, HOLD_MS);
-    this.press = { at: performance.now(), wasOn: this.on, hold };
+    this.press = { at, wasOn: this.on, hold };
     if (!this.on) void this.begin();
   }
 
-  private up(): void {
+  private up(at: number): void {
     const press = this.press;
     if (!press) return;
     this.press = null;
     clearTimeout(press.hold);
     this.button.classList.remove("held");
-    const tapped = performance.now() - press.at < HOLD_MS;
+    const tapped = at - press.at < HOLD_MS;
     if (tapped && !press.wasOn && this.parts.preferences.values.microphoneMode === "hands-free") return;
     if (tapped && !press.wasOn) {
       this.parts.notices.show("hold", { text: "Hold the button, or the space bar, while you speak.", seconds: 5 });
