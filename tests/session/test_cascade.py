@@ -684,7 +684,7 @@ def test_voice_activity_fails_once_until_the_microphone_is_switched_on_again(
     async def script(it: Talk) -> None:
         await it.mic_on()
         with monkeypatch.context() as patch:
-            patch.setattr("cascade_fakes.Vad.__call__", lambda self, frame: broken(frame))
+            patch.setattr("tests.cascade_fakes.Vad.__call__", lambda self, frame: broken(frame))
             await it.say(QUESTION)
         await question(it)
         await it.silence(6.4)
