@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from bench.player import Player
 from bench.process import cpu_seconds, memory_mib
 from bench.report import Row
