@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,16 +61,12 @@ class Cascade:
 
 
 def load(settings: Settings) -> Cascade:
-    """Load and warm up every stage, several at a time; setting `llm.url` replaces the demo brain."""
+    """Load and warm up every stage; setting `llm.url` replaces the demo brain.
+
+    One after the other: unpacking weights needs much more memory for a moment than keeping them does.
+    """
     names: dict[str, str] = settings.stages.model_dump()
     if settings.llm.url and names["llm"] == DEMO_BRAIN:
         names["llm"] = "openai"
-    with ThreadPoolExecutor(settings.server.workers) as threads:
-        engines = dict(
-            zip(names, threads.map(lambda group: _load(group, names, settings), names), strict=True)
-        )
+    engines = {group: plugins.load(group, name, settings) for group, name in names.items()}
     return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)
-
-
-def _load(group: str, names: dict[str, str], settings: Settings) -> Any:
-    return plugins.load(group, names[group], settings)
