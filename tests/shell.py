@@ -39,6 +39,9 @@ class Still:
     def __init__(self, media: Media) -> None:
         self._media, self._samples, self._frames = media, 0, 0
 
+    def express(self, emotions: object) -> None:
+        pass
+
     def feed(self, pcm: bytes, phonemes: object, last: bool) -> Weights:
         self._samples += len(pcm) // 2
         total = self._media.covering(self._samples) if last else self._media.whole(self._samples)

@@ -161,7 +161,7 @@ class Conversation:
         match event:
             case ev.ReplyStarted(reply):
                 self._begin(reply, now)
-            case ev.ReplyAudio() | ev.ReplyText() | ev.ReplyDone():
+            case ev.ReplyAudio() | ev.ReplyText() | ev.Emotion() | ev.ReplyDone():
                 if (turn := self._live(event.reply)) is not None:
                     turn.touched = now
                     self._grow(turn, event)
@@ -209,7 +209,7 @@ class Conversation:
         if self._away is not None:
             turn.waiting = self._away
 
-    def _grow(self, turn: Turn, event: ev.ReplyAudio | ev.ReplyText | ev.ReplyDone) -> None:
+    def _grow(self, turn: Turn, event: ev.ReplyAudio | ev.ReplyText | ev.Emotion | ev.ReplyDone) -> None:
         match event:
             case ev.ReplyAudio(_, pcm, words, phonemes):
                 turn.ledger.setdefault("first_audio", turn.touched)
@@ -226,6 +226,8 @@ class Conversation:
             case ev.ReplyText(_, text):
                 turn.ledger.setdefault("first_token", turn.touched)
                 turn.words.add_text(text)
+            case ev.Emotion():
+                turn.emotions.append(event)
             case ev.ReplyDone():
                 self._finish(turn)
 
@@ -314,7 +316,8 @@ class Conversation:
         pcm = turn.pcm(turn.asked, turn.asked + count)
         turn.asked += count
         turn.busy, turn.closing = True, last
-        self._out.append(ev.Animate(turn.number, pcm, phonemes, last, due))
+        emotions = turn.take_emotions(turn.asked)
+        self._out.append(ev.Animate(turn.number, pcm, phonemes, last, due, emotions))
 
     def _send(self, turn: Turn, now: float) -> None:
         """Send the frames that are due, on an absolute schedule, then end the turn when it was heard."""

@@ -19,6 +19,7 @@ Stage = Literal[
     "speech_end", "end_of_turn", "transcript", "first_token", "first_audio", "first_frame", "sent", "played"
 ]
 """The milestones of a turn, in order; together they are its latency ledger."""
+EmotionName = Literal["neutral", "joy", "sadness", "surprise", "anger", "doubt"]
 
 
 # -- timed parts of speech ---------------------------------------------------------------------------
@@ -111,7 +112,8 @@ class ReplyStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """A piece of the reply's text whose time in the audio is unknown; pieces may be parts of words."""
+    """A piece of the reply's text whose time in the audio is unknown; pieces may be parts of words. Emotion
+    tags in it (see `emotions`) become expressions and are not shown."""
 
     reply: str
     text: str
@@ -126,6 +128,16 @@ class ReplyAudio:
     pcm: bytes
     words: tuple[Word, ...] = ()
     phonemes: tuple[Phoneme, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """From `at` on (seconds from the start of the reply's audio) the reply is spoken with this face, until
+    it fades or another follows. It should be sent before the audio that it is for."""
+
+    reply: str
+    name: EmotionName
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,13 +305,15 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Animate:
     """Move the face for these samples. `phonemes` that became known, in seconds from the turn's start, or
-    None when the turn's speech carries none; `due` is when the first of its frames should leave."""
+    None when the turn's speech carries none; `due` is when the first of its frames should leave; `emotions`
+    that became known."""
 
     turn: int
     pcm: bytes
     phonemes: tuple[Phoneme, ...] | None
     last: bool
     due: float
+    emotions: tuple[Emotion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +332,7 @@ FromAgent = (
     ReplyStarted
     | ReplyText
     | ReplyAudio
+    | Emotion
     | ReplyDone
     | ReplyFailed
     | UserPartial

@@ -19,7 +19,7 @@ from visavis.arkit import Weights
 from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
 from visavis.errors import VisavisError
-from visavis.faces import FaceStream
+from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
 from visavis.ticker import Ticker
 
@@ -39,7 +39,7 @@ class Client(Protocol):
 
 
 class Faces(Protocol):
-    def open(self, media: Media, seed: int, *, timed: bool) -> FaceStream: ...
+    def open(self, media: Media, seed: int, *, timed: bool) -> ExpressiveFace: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Session:
         self._scope = anyio.CancelScope()
         self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
         self._voices: dict[str, Resampler] = {}
-        self._face: FaceStream | None = None
+        self._face: ExpressiveFace | None = None
         self._face_turn = 0
         self._log = structlog.get_logger().bind(session=id)
 
@@ -146,6 +146,7 @@ class Session:
         face = self._face
 
         def work() -> Weights:
+            face.express(job.emotions)
             return face.feed(job.pcm, job.phonemes, job.last)
 
         def done(weights: Weights) -> None:

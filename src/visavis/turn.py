@@ -9,7 +9,8 @@ import numpy as np
 
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import BYTES, Media
-from visavis.events import Phoneme, Stage, Word
+from visavis.emotions import read
+from visavis.events import Emotion, EmotionName, Phoneme, Stage, Word
 
 START_FRAMES = 3
 """Frames a player buffers before it starts to play, at the beginning and after it ran dry."""
@@ -48,7 +49,7 @@ class Words:
 
     Words with times are told at their times. Pieces of text without times are collected into whole words
     and spread over the audio: at a usual rate of speech while the reply goes on, evenly over what is left
-    once its length is known.
+    once its length is known. Emotion tags between them are not words.
     """
 
     def __init__(self, characters_per_second: float) -> None:
@@ -58,6 +59,8 @@ class Words:
         self._partial = ""
         self._rate = characters_per_second
         self._clock = 0.0  # seconds; where the next word without a time begins
+        self._written = self._spoken = 0  # characters of words without times: known, and told
+        self._emotions: deque[tuple[EmotionName, int]] = deque()  # and the characters known before each
 
     def add_timed(self, words: tuple[Word, ...]) -> None:
         self._timed.extend(words)
@@ -66,14 +69,24 @@ class Words:
         text = self._partial + piece
         words = text.split()
         self._partial = words.pop() if words and not text[-1].isspace() else ""
-        self._untimed.extend(words)
+        for word in words:
+            self._add(word)
+
+    def _add(self, word: str) -> None:
+        words, emotions = read(word)
+        for index, text in enumerate([*words, ""]):
+            if index in emotions:
+                self._emotions.append((emotions[index], self._written))
+            if text:
+                self._untimed.append(text)
+                self._written += len(text) + 1
 
     def finish(self, seconds: float) -> None:
         """The reply is complete and `seconds` long."""
         if self._partial:
-            self._untimed.append(self._partial)
+            self._add(self._partial)
             self._partial = ""
-        left = sum(len(word) + 1 for word in self._untimed)
+        left = self._written - self._spoken
         if left and seconds > self._clock:
             self._rate = left / (seconds - self._clock)
 
@@ -85,9 +98,22 @@ class Words:
         while self._untimed and self._clock < seconds:
             text = self._untimed.popleft()
             begin, self._clock = self._clock, self._clock + (len(text) + 1) / self._rate
+            self._spoken += len(text) + 1
             new.append(Word(text, begin, self._clock))
         self.told += new
         return new
+
+    def emotions_until(self, seconds: float) -> list[tuple[EmotionName, float]]:
+        """The emotions not taken yet whose next word is expected before `seconds`, and when that is."""
+        found: list[tuple[EmotionName, float]] = []
+        while self._emotions:
+            name, before = self._emotions[0]
+            at = self._clock + (before - self._spoken) / self._rate
+            if at >= seconds:
+                break
+            found.append((name, at))
+            self._emotions.popleft()
+        return found
 
     def since(self, seconds: float) -> list[Word]:
         """The words told already that end after `seconds`."""
@@ -112,6 +138,8 @@ class Turn:
     face: Span = field(default_factory=Span)
     phonemes: list[Phoneme] | None = None
     """Those not handed to the animator yet; None when the speech carries none."""
+    emotions: list[Emotion] = field(default_factory=list)
+    """Those with times that were not handed to the animator yet."""
     done: bool = False
     """The agent has sent everything."""
     shown: bool = False
@@ -158,6 +186,13 @@ class Turn:
     def weights(self, first: int, end: int) -> Weights:
         row = COUNT * 4
         return np.frombuffer(self.face.get(first * row, end * row), np.float32).reshape(-1, COUNT)
+
+    def take_emotions(self, end: int) -> tuple[Emotion, ...]:
+        """What the animator, asked for the frames before `end`, should know of emotions and was not told."""
+        written = self.words.emotions_until(end / self.media.fps)
+        taken = (*self.emotions, *(Emotion(self.reply, name, at) for name, at in written))
+        self.emotions.clear()
+        return taken
 
     def animated(self, weights: Weights, last: bool) -> None:
         """Take the animator's frames; a face that answers too little or too much is made to fit."""

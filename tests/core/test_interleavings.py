@@ -14,7 +14,10 @@ IDS = st.sampled_from("abc")
 STEPS = st.one_of(
     st.builds(ev.ReplyStarted, IDS),
     st.builds(ev.ReplyAudio, IDS, st.integers(0, 6000).map(lambda n: bytes(range(256)) * (n // 64))),
-    st.builds(ev.ReplyText, IDS, st.text("ab c.", max_size=12)),
+    st.builds(
+        ev.ReplyText, IDS, st.text("ab c.", max_size=12) | st.sampled_from(["[smile]", " [sa", "d] a"])
+    ),
+    st.builds(ev.Emotion, IDS, st.sampled_from(("joy", "neutral")), st.floats(-1, 10)),
     st.builds(ev.ReplyDone, IDS),
     st.builds(ev.ReplyFailed, st.just("X"), st.just("y"), st.none() | IDS),
     st.builds(ev.BargeIn, st.sampled_from(("duck", "deep", "hold", "resume"))),

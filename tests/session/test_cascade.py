@@ -57,6 +57,28 @@ def test_a_typed_message_is_answered_clause_by_clause() -> None:
     assert [len(event.pcm) for event in audio] == [72_000, 96_000]
 
 
+def test_emotion_tags_are_shown_on_the_face_and_neither_spoken_nor_remembered() -> None:
+    async def script(it: Talk) -> None:
+        it.brain.pieces = ["It is [sm", "ile] noon. [sad]", " It [1] rains. ", "[wow]"]
+        await it.write("Hello")
+        await asyncio.sleep(8)
+        await it.agent.send(ev.UserText("And now?"))
+        await asyncio.sleep(1)
+
+    it = talk(script)
+    assert it.story()[:6] == [
+        "ReplyStarted",
+        "Emotion",
+        "says: It is noon.",
+        "Emotion",
+        "says: It [1] rains.",
+        "ReplyDone",
+    ]
+    emotions = [event for _, event in it.happened if isinstance(event, ev.Emotion)]
+    assert [(e.name, e.at) for e in emotions[:2]] == [("joy", 1.0), ("sadness", 1.5)]
+    assert ("assistant", "It is noon. It [1] rains.") in it.brain.asked[1]
+
+
 def test_the_conversation_is_remembered() -> None:
     async def script(it: Talk) -> None:
         await it.write("Hello")

@@ -16,6 +16,7 @@ from visavis.agents.parts import Stages
 from visavis.audio import BYTES, Resampler
 from visavis.clauses import ClauseCutter
 from visavis.echo import SPOKEN_AGO
+from visavis.emotions import read
 from visavis.errors import VisavisError
 from visavis.stages import LISTEN_RATE, Message, Speech
 
@@ -56,6 +57,7 @@ class Reply:
         self._length = 0
         self._sounds_since: float | None = None
         self._words: list[ev.Word] = []
+        self._next_emotion: ev.EmotionName | None = None  # of the next word, which is not written yet
         self._listener = Resampler(stages.tts.rate, LISTEN_RATE)
         self._heard_as = bytearray()
 
@@ -146,7 +148,12 @@ class Reply:
         self._emit(ev.ReplyDone(self.id))
 
     async def _say(self, clause: str) -> None:
-        speech, heard_as = await self._workers.run(self._synthesise, clause)
+        written, emotions = read(clause)
+        if self._next_emotion is not None:
+            emotions.setdefault(0, self._next_emotion)
+        self._next_emotion = emotions.pop(len(written), None)
+        text = " ".join(written)
+        speech, heard_as = await self._workers.run(self._synthesise, text)
         if not speech.pcm:
             return
         if not self.started:
@@ -156,14 +163,17 @@ class Reply:
             if self._committed:
                 self._sounds_since = _now()
         shift = self._length / self._voice.rate
+        for index, name in emotions.items():
+            at = shift + _start(speech, index, len(written), self._voice.rate)
+            self._emit(ev.Emotion(self.id, name, at))
         words = tuple(replace(w, start=w.start + shift, end=w.end + shift) for w in speech.words)
         phonemes = speech.phonemes and tuple(
             replace(p, start=p.start + shift, end=p.end + shift) for p in speech.phonemes
         )
         if not words:
-            self._emit(ev.ReplyText(self.id, clause + " "))
+            self._emit(ev.ReplyText(self.id, text + " "))
         self._emit(ev.ReplyAudio(self.id, speech.pcm, words, phonemes))
-        self.said = f"{self.said} {clause.strip()}".strip()
+        self.said = f"{self.said} {text}".strip()
         self._words += words
         self._heard_as += heard_as
         self._length += len(speech.pcm) // BYTES
@@ -192,6 +202,13 @@ class Reply:
         else:
             log.error("the reply failed", exc_info=cause)
         self._emit(ev.ReplyFailed(code, message, self.id if self.started else None))
+
+
+def _start(speech: Speech, index: int, words: int, rate: int) -> float:
+    """Seconds at which a word begins, by its index of `words`; a guess when the voice did not tell."""
+    if index < len(speech.words):
+        return speech.words[index].start
+    return len(speech.pcm) / BYTES / rate * index / words
 
 
 def _nobody(event: ev.FromAgent) -> None:

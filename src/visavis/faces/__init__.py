@@ -10,7 +10,7 @@ from typing import Protocol
 
 from visavis.arkit import Weights
 from visavis.audio import Media
-from visavis.events import Phoneme
+from visavis.events import Emotion, Phoneme
 
 
 class FaceStream(Protocol):
@@ -23,6 +23,14 @@ class FaceStream(Protocol):
         ones in seconds from the turn's start (they may lie ahead of the audio). After `last`, exactly one
         frame per frame of audio has been returned in all.
         """
+        ...
+
+
+class ExpressiveFace(FaceStream, Protocol):
+    """The face of one turn of a conversation; it never raises."""
+
+    def express(self, emotions: tuple[Emotion, ...]) -> None:
+        """Emotions that became known, in seconds from the turn's start; those in the past begin now."""
         ...
 
 

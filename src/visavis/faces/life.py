@@ -1,15 +1,16 @@
-"""What a face does besides talking: blinks, glances, brows, breath, a mood."""
+"""What a face does besides talking: blinks, glances, brows, breath, a mood, an expression."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.arkit import COUNT, INDEX, Weights
-from visavis.events import State
+from visavis.events import Emotion, State
 from visavis.faces.accents import Accents
+from visavis.faces.expressions import Expressions, beside_speech, both, smooth, vector
 
 BLINK_SLOT, BLINK_SPREAD, BLINK_FIRST = 4.0, 2.0, 0.6
 """Seconds: one blink in every slot, somewhere in the spread from the first moment: 2 to 6 s between two."""
@@ -31,44 +32,34 @@ TABLE = 1024
 """Random numbers per kind; the pattern repeats after more than an hour."""
 
 
-def _both(**shapes: float) -> dict[str, float]:
-    return {name + side: weight for name, weight in shapes.items() for side in ("Left", "Right")}
-
-
 MOODS: Mapping[State, Mapping[str, float]] = {
-    "idle": _both(mouthSmile=0.12, cheekSquint=0.03),
+    "idle": both(mouthSmile=0.12, cheekSquint=0.03),
     "listening": {
-        **_both(mouthSmile=0.24, cheekSquint=0.08, browOuterUp=0.12, eyeWide=0.08),
+        **both(mouthSmile=0.24, cheekSquint=0.08, browOuterUp=0.12, eyeWide=0.08),
         "browInnerUp": 0.16,
     },
     "thinking": {
-        **_both(eyeLookUp=0.42, eyeSquint=0.10, mouthPress=0.18),
+        **both(eyeLookUp=0.42, eyeSquint=0.10, mouthPress=0.18),
         "eyeLookOutRight": 0.34,
         "eyeLookInLeft": 0.34,
         "browInnerUp": 0.22,
         "browOuterUpRight": 0.30,
         "browDownLeft": 0.16,
     },
-    "speaking": _both(mouthSmile=0.06),
+    "speaking": both(mouthSmile=0.06),
 }
 ATTENTION: Mapping[State, float] = {"idle": 1.0, "listening": 0.4, "thinking": 0.3, "speaking": 0.8}
 """How far glances go: a listener keeps looking."""
-ACCENT = {**_both(browOuterUp=0.40, eyeWide=0.12), "browInnerUp": 0.45}
-BLINK = _both(eyeBlink=1.0, cheekSquint=0.06)
-BREATHING = _both(noseSneer=1.0)
+ACCENT = {**both(browOuterUp=0.40, eyeWide=0.12), "browInnerUp": 0.45}
+BLINK = both(eyeBlink=1.0, cheekSquint=0.06)
+BREATHING = both(noseSneer=1.0)
 LEFT = {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0}
 RIGHT = {"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0}
-UP, DOWN = _both(eyeLookUp=1.0), _both(eyeLookDown=1.0)
+UP, DOWN = both(eyeLookUp=1.0), both(eyeLookDown=1.0)
 
 
-def _vector(shapes: Mapping[str, float]) -> NDArray[np.float32]:
-    vector = np.zeros(COUNT, np.float32)
-    vector[[INDEX[name] for name in shapes]] = list(shapes.values())
-    return vector
-
-
-_MOODS = {state: _vector(shapes) for state, shapes in MOODS.items()}
-_LAYERS = np.array([_vector(shapes) for shapes in (ACCENT, BLINK, BREATHING, LEFT, RIGHT, UP, DOWN)])
+_MOODS = {state: vector(shapes) for state, shapes in MOODS.items()}
+_LAYERS = np.array([vector(shapes) for shapes in (ACCENT, BLINK, BREATHING, LEFT, RIGHT, UP, DOWN)])
 _SMILE = [INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]
 
 
@@ -87,17 +78,23 @@ class Life:
         self._state: State | None = None
         self._since = 0
         self._from = np.zeros(COUNT, np.float32)
+        self._expressions = Expressions(fps)
+
+    def express(self, emotions: Iterable[Emotion], first: int) -> None:
+        """Emotions to be shown by `apply`, whose next frame is `first`."""
+        self._expressions.add(emotions, first)
 
     def apply(self, weights: Weights, first: int, accents: Accents) -> Weights:
         """Speaking frames brought to life: `weights` of the frames from `first` on, `accents` beside them.
 
-        Jaw and lips stay as they are but for a small smile, which yields where lips are closed for p, b, m.
+        Jaw and lips stay as they are but for a small smile, which yields where lips are closed for p, b, m,
+        and for an expression that was asked for.
         """
         count = len(weights)
         life = self._mood("speaking", first, count) + self._layers("speaking", first, accents)
         close, jaw = weights[:, INDEX["mouthClose"]], weights[:, INDEX["jawOpen"]]
         life[:, _SMILE] *= (1 - close / np.maximum(jaw, 1e-3))[:, None]
-        alive: Weights = weights + life
+        alive: Weights = weights + life + beside_speech(self._expressions.draw(first, count), weights)
         return alive.clip(0.0, 1.0)
 
     def frames(self, state: State, first: int, count: int) -> Weights:
@@ -134,7 +131,7 @@ class Life:
         deepest = BLINK_SLOT * slots + BLINK_FIRST + BLINK_SPREAD * self._blinks[slots % TABLE]
         since = (frames - np.rint(deepest * self._fps)) / self._fps
         closing, opening = 1 + since / BLINK_CLOSE, 1 - (since - BLINK_HOLD) / BLINK_OPEN
-        lids: NDArray[np.float64] = _smooth(np.minimum(closing, opening)) * self._lids[slots % TABLE]
+        lids: NDArray[np.float64] = smooth(np.minimum(closing, opening)) * self._lids[slots % TABLE]
         return lids
 
 
@@ -149,7 +146,7 @@ class _Fixations:
     def __call__(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64[n, 2]: towards the face's left and up."""
         slots = (times / self._slot).astype(np.intp)
-        moved = _smooth((times - slots * self._slot - self._starts[slots % TABLE]) / SACCADE)[:, None]
+        moved = smooth((times - slots * self._slot - self._starts[slots % TABLE]) / SACCADE)[:, None]
         before, after = self._points[(slots - 1) % TABLE], self._points[slots % TABLE]
         gaze: NDArray[np.float64] = before * (1 - moved) + after * moved
         return gaze
@@ -162,8 +159,3 @@ def _glances(random: np.random.Generator) -> NDArray[np.float64]:
     points[::2] = 0.0
     points[-1] = 0.0  # the point before the first frame
     return points
-
-
-def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
-    part = np.clip(part, 0.0, 1.0)
-    return part * part * (3 - 2 * part)

@@ -9,8 +9,8 @@ import structlog
 
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
-from visavis.events import Phoneme
-from visavis.faces import FaceEngine, FaceStream
+from visavis.events import Emotion, Phoneme
+from visavis.faces import ExpressiveFace, FaceEngine, FaceStream
 from visavis.faces.accents import LoudAccents, StressAccents
 from visavis.faces.life import Life
 from visavis.plugins import load
@@ -35,7 +35,7 @@ class Faces:
         timed: FaceEngine = load("faces", TIMED, settings)
         return cls(timed if name == TIMED else load("faces", name, settings), timed, settings.face.life)
 
-    def open(self, media: Media, seed: int, timed: bool) -> FaceStream:
+    def open(self, media: Media, seed: int, timed: bool) -> ExpressiveFace:
         """The face of one turn; `timed`: its speech comes with phonemes."""
         return TurnFace(self._timed if timed else self._engine, media, seed, timed, self._life)
 
@@ -59,6 +59,10 @@ class TurnFace:
             self._report()
         self._life = Life(seed, media.fps) if life else None
         self._accents = StressAccents(media, seed) if timed else LoudAccents(media, seed)
+
+    def express(self, emotions: tuple[Emotion, ...]) -> None:
+        if self._life is not None:
+            self._life.express(emotions, self._frames)
 
     def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
         self._samples += len(pcm) // 2

@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from visavis.emotions import read
 from visavis.spoken_clock import spoken_date, spoken_time
 from visavis.stages import Message
 
@@ -87,8 +88,10 @@ def _check(entry: Entry, known: set[str]) -> None:
 
 
 def normalise(text: str) -> str:
-    """`text` as it is compared: lower case, straight apostrophes, no punctuation, single spaces."""
-    return " ".join(re.sub(r"[^\w' ]+", " ", text.lower().replace("’", "'")).split())
+    """`text` as it is compared: lower case, straight apostrophes, no punctuation, no emotion tags, single
+    spaces."""
+    words = " ".join(read(text)[0]).lower().replace("’", "'")
+    return " ".join(re.sub(r"[^\w' ]+", " ", words).split())
 
 
 def embed_bank(bank: Sequence[Entry], embed: Embed) -> NDArray[np.float32]:
