@@ -170,9 +170,11 @@ class Conversation:
                 self._give_up(self._live(failed), now)
             case ev.UserPartial():
                 self._out.append(event)
-            case ev.UserSaid(text):
+            case ev.UserSaid(text, answered):
                 if text:
                     self._user_turn(text)
+                if answered:
+                    return
                 self._asked = now
                 if self._turn is None:
                     self._owed = now if text else None

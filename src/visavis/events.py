@@ -165,9 +165,11 @@ class UserPartial:
 
 @dataclass(frozen=True, slots=True)
 class UserSaid:
-    """What the user said, once it is final; empty when nothing was understood and no reply will come."""
+    """What the user said, once it is final; empty when nothing was understood and no reply will come.
+    `answered`: its reply has begun already, because the agent answers sooner than it transcribes."""
 
     text: str
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

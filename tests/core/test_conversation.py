@@ -376,3 +376,11 @@ def test_the_first_frame_leaves_as_soon_as_the_face_knows_it() -> None:
     script += [(n * 0.1, ev.ReplyAudio("r", bytes(4800))) for n in range(20)]
     log = drive(Conversation(), [*script, (2.0, ev.ReplyDone("r"))], look_ahead=2)
     assert of(log, ev.Frames)[0][0] == 0.0
+
+
+def test_words_that_arrive_after_their_answer_are_shown_and_wait_for_nothing() -> None:
+    _, script = reply(12_000)
+    talk = Conversation()
+    log = drive(talk, [*script, (2.0, ev.UserSaid("hello there", answered=True))])
+    assert only(log, ev.UserTurn) == [ev.UserTurn(1, "hello there")]
+    assert (talk.state, talk.deadline) == ("listening", None)
