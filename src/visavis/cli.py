@@ -108,6 +108,37 @@ def say(
 
 
 @app.command()
+def animate(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="An audio or video file of somebody speaking.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The face: .csv (Live Link Face), .json, .jsonl, .npz or .glb."),
+    ],
+    fps: Annotated[float, typer.Option(help="Frames a second, 1 to 120.")] = 30,
+    engine: Annotated[
+        str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="A .glb head with ARKit blendshapes to animate; OUT is then a .glb.")
+    ] = None,
+    life: Annotated[
+        bool | None, typer.Option("--life/--no-life", help="Blinks, gaze, brows, breath.")
+    ] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Show what the face does, in numbers.")] = False,
+    config: ConfigOption = None,
+    debug: DebugOption = None,
+) -> None:
+    """Animate a recording: the face of whoever speaks in IN."""
+    with readable_errors(debug=bool(debug)):
+        settings = _settings({"face.engine": engine, "face.life": life, "debug": debug}, config)
+        from visavis import cli_animate
+
+        typer.echo(cli_animate.run(source, out, settings, fps=fps, head=into, show_stats=stats))
+
+
+@app.command()
 def doctor(config: ConfigOption = None, debug: DebugOption = None) -> None:
     """Check that everything works: configuration, models, port, and a sentence spoken and understood."""
     with readable_errors(debug=bool(debug)):

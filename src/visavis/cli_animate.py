@@ -1,0 +1,59 @@
+"""`visavis animate IN OUT`: a recording in, a face track out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from visavis import exports
+from visavis.animation import animate_file, load_face
+from visavis.errors import VisavisError
+from visavis.settings import Settings
+from visavis.track_stats import stats, table
+
+
+def run(
+    source: Path, out: Path, settings: Settings, *, fps: float, head: Path | None, show_stats: bool
+) -> str:
+    """Animate `source` into `out`, with a progress bar; returns a sentence about what was written.
+
+    Everything that can be wrong without listening is found before listening. Raises `VisavisError`.
+    """
+    keep(source, out)
+    if head is not None:
+        keep(head, out)
+    write = exports.writer(out, head)
+    face = load_face(settings.face.engine, settings)
+    began = time.perf_counter()
+    with progress_bar(source) as show:
+        track = animate_file(
+            source, fps, face, life=settings.face.life, seed=settings.assistant.seed, progress=show
+        )
+    elapsed = time.perf_counter() - began
+    exports.write_whole(out, partial(write, track))
+    if show_stats:
+        Console().print(table(stats(track), elapsed))
+    return f"{out}: {track.seconds:.2f} s, {len(track)} frames, {track.seconds / elapsed:.0f} times real time"
+
+
+def keep(source: Path, out: Path) -> None:
+    """Raises `VisavisError` when `out` would overwrite `source`."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise VisavisError("CANNOT_WRITE", f"{out} would overwrite {source}; give the track another name.")
+
+
+@contextmanager
+def progress_bar(source: Path) -> Iterator[Callable[[float, float | None], None]]:
+    """A bar on a terminal's standard error, and nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(source.name), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total and max(total, done))
