@@ -326,3 +326,24 @@ def test_a_port_in_use_is_named_before_anything_is_loaded(running: Server, tmp_p
     assert done.returncode == 2
     assert f"Port {running.port}" in done.stderr
     assert "--port" in done.stderr
+
+
+@pytest.mark.models
+def test_health_says_why_the_language_model_cannot_answer(tmp_path: Path) -> None:
+    """Nobody listens at the model's address: the client gets a sentence, health says 503 and why."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        with server(tmp_path, VISAVIS_LLM_URL=url) as embedded:
+            assert get(f"{embedded.http}/health")[0] == 200
+
+            async def script(client: Client) -> None:
+                await client.send(type="text", data="hello")
+                assert (await client.until("error"))["code"] == "LLM_UNREACHABLE"
+                await client.until("avatar_state", state="Listening")
+
+            talk(embedded, script)
+            status, _, body = get(f"{embedded.http}/health")
+    health = json.loads(body)
+    assert (status, health["ok"], health["status"]) == (503, False, "unhealthy")
+    assert url in health["problems"][0]

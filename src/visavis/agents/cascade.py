@@ -51,12 +51,14 @@ class Cascade:
 
     def status(self) -> dict[str, Any]:
         workers = self.stages.workers
+        engines = (getattr(self.stages, name) for name in self.names)
+        problems = [problem for engine in engines if (problem := getattr(engine, "problem", None))]
         return {
             "name": "embedded",
             "stages": self.names,
             "demo_brain": self.names["llm"] == DEMO_BRAIN,
             "workers": {"calls": workers.calls, "waited": workers.waited},
-            "problems": [],
+            "problems": problems,
         }
 
 

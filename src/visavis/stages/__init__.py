@@ -2,7 +2,8 @@
 
 A stage is chosen by name through the entry points `visavis.vad`, `.end_of_turn`, `.asr`, `.llm`, `.tts`;
 each names a function `load(settings) -> engine`. Audio for listening is float32 mono at 16 kHz in -1..1.
-Calls marked "blocking" run in a worker thread; the others must return within a millisecond.
+Calls marked "blocking" run in a worker thread; the others must return within a millisecond. An engine that
+can fail for reasons of its own may have an attribute `problem`: a sentence for `/health`, None when well.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class OpenAIModel:
     """A `LanguageModel` on an OpenAI-compatible server; one connection pool for all conversations."""
 
     def __init__(self, settings: LanguageModelSettings) -> None:
+        self.problem: str | None = None
         self._settings = settings
         self._key = settings.key.get_secret_value()
         self._model = settings.model
@@ -67,12 +68,12 @@ class OpenAIModel:
 
         Raises `VisavisError`: `LLM_UNREACHABLE`, `LLM_TIMEOUT` or `LLM_REFUSED` (with the server's reason).
         """
-        deadline = asyncio.get_running_loop().time() + self._settings.timeout_seconds
         try:
-            async with asyncio.timeout_at(deadline):
-                first, rest = await self._begin(messages)
-        except TimeoutError:
-            raise self._too_slow() from None
+            first, rest = await self._in_time(messages)
+        except VisavisError as error:
+            self.problem = str(error)
+            raise
+        self.problem = None
         async with aclosing(rest):
             yield first
             try:
@@ -80,6 +81,14 @@ class OpenAIModel:
                     yield piece
             except _Passing as failure:
                 raise failure.error from None
+
+    async def _in_time(self, messages: Sequence[Message]) -> tuple[str, AsyncGenerator[str, None]]:
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._begin(messages)
+        except TimeoutError:
+            raise self._too_slow() from None
 
     async def _begin(self, messages: Sequence[Message]) -> tuple[str, AsyncGenerator[str, None]]:
         """The first piece of an answer, and its rest."""
