@@ -26,3 +26,12 @@ class ModelMissing(VisavisError):
 
     def __init__(self, message: str) -> None:
         super().__init__("MODEL_MISSING", message)
+
+
+def for_people(error: BaseException) -> VisavisError | None:
+    """The failure meant for people inside an exception or a group of them, if there is one."""
+    if isinstance(error, VisavisError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := for_people(inner))), None)
+    return None

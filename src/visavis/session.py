@@ -18,7 +18,7 @@ from visavis.agents import Agent, AgentEngine
 from visavis.arkit import Weights
 from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
-from visavis.errors import VisavisError
+from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
 from visavis.ticker import Ticker
@@ -186,7 +186,7 @@ class Session:
                         self._hear(event)
                 self._fail("AGENT_GONE", "The agent has left the conversation.")
         except Exception as error:
-            problem = _first_problem(error)
+            problem = for_people(error)
             if problem is None:
                 self._log.exception("the agent failed")
                 self._fail("AGENT_FAILED", "The agent failed; please start a new conversation.")
@@ -219,12 +219,3 @@ class Session:
                 if tail := voice(b"", last=True):
                     self.feed(ev.ReplyAudio(reply, tail))
         self.feed(event)
-
-
-def _first_problem(error: BaseException) -> VisavisError | None:
-    """The failure meant for people inside a (group of) exceptions, if there is one."""
-    if isinstance(error, VisavisError):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := _first_problem(inner))), None)
-    return None

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import visavis
 from visavis import cli, doctor, logs
 from visavis.arkit import INDEX, NAMES
-from visavis.errors import VisavisError
+from visavis.errors import VisavisError, for_people
 from visavis.needs import needed_models
 from visavis.server import run
 from visavis.settings import Settings, StageSettings
@@ -185,9 +185,9 @@ def test_addresses() -> None:
 def test_the_reason_is_found_inside_groups() -> None:
     wanted = VisavisError("X", "what to do")
     nested = ExceptionGroup("a", [ValueError(), ExceptionGroup("b", [KeyError(), wanted])])
-    assert run.reason(nested) is wanted
+    assert for_people(nested) is wanted
     group = ExceptionGroup("c", [ValueError()])
-    assert run.reason(group) is group
+    assert for_people(group) is None
 
 
 def test_logs_for_programs_are_json_with_what_is_bound_and_without_secrets() -> None:

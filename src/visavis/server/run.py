@@ -16,7 +16,7 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis.errors import VisavisError
+from visavis.errors import VisavisError, for_people
 from visavis.server.app import create_app
 from visavis.server.protocol import Protocol
 from visavis.settings import Settings
@@ -81,7 +81,7 @@ def run(settings: Settings, sock: socket.socket) -> None:
     gc.unfreeze()  # so that native libraries see their objects go before they go themselves
     gc.collect()
     if application.failure is not None:
-        raise reason(application.failure)
+        raise for_people(application.failure) or application.failure
 
 
 class Server(uvicorn.Server):
@@ -122,14 +122,6 @@ def _without_traceback(send: Send) -> Send:
         await send(message)
 
     return send_quietly
-
-
-def reason(error: BaseException) -> BaseException:
-    """The failure meant for people inside a (group of) exceptions; the error itself when there is none."""
-    if isinstance(error, BaseExceptionGroup):
-        inner = [reason(one) for one in error.exceptions]
-        return next((one for one in inner if isinstance(one, VisavisError)), error)
-    return error
 
 
 def _ready(settings: Settings) -> None:
