@@ -230,3 +230,16 @@ def test_the_configured_engine_moves_speech_without_phonemes() -> None:
 def test_an_unknown_engine_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="wav2nothing"):
         Faces.load(Settings(face=FaceSettings(engine="wav2nothing")))
+
+
+def test_a_failing_life_layer_leaves_the_face_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    media = Media()
+    face = Faces.load(Settings()).open(media, 0, timed=False)
+    bare = Faces.load(Settings.model_validate({"face": {"life": False}})).open(media, 0, timed=False)
+    sound = bytes(media.edge(30) * 2)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no life")
+
+    monkeypatch.setattr("visavis.faces.life.Life.apply", broken)
+    np.testing.assert_array_equal(face.feed(sound, None, True), bare.feed(sound, None, True))

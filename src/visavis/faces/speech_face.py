@@ -70,10 +70,26 @@ class TurnFace:
         due = (self._media.covering if last else self._media.whole)(self._samples) - first
         weights = self._move(pcm, phonemes, last, due)
         self._frames += len(weights)
-        if self._life is None:
+        return (
+            weights if self._life is None else self._enliven(self._life, weights, first, pcm, phonemes, last)
+        )
+
+    def _enliven(
+        self,
+        life: Life,
+        weights: Weights,
+        first: int,
+        pcm: bytes,
+        phonemes: tuple[Phoneme, ...] | None,
+        last: bool,
+    ) -> Weights:
+        try:
+            self._accents.feed(pcm, phonemes, last)
+            return life.apply(weights, first, self._accents.take(len(weights)))
+        except Exception:
+            _log.exception("the life layer failed: none for the rest of this turn")
+            self._life = None
             return weights
-        self._accents.feed(pcm, phonemes, last)
-        return self._life.apply(weights, first, self._accents.take(len(weights)))
 
     def _move(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool, due: int) -> Weights:
         if self._stream is None:
