@@ -167,3 +167,19 @@ def test_no_joke_twice_until_all_were_told() -> None:
     answers = talk(real(), ["Tell me a joke", *["another one please"] * 14])
     assert len(set(answers)) == 15
     assert None not in answers
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("Hello, who are you?", "who_are_you"),
+        ("Hey, can you hear me?", "can_you_hear"),
+        ("Hi there! How do I connect a real model?", "connect_model"),
+        ("Hello there", "hello"),
+    ],
+)
+def test_a_question_behind_a_greeting_is_answered(said: str, wanted: str) -> None:
+    entry = real().match(said)
+    assert entry is not None
+    assert entry.id == wanted

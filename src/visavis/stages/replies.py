@@ -40,6 +40,8 @@ _MOST_WORDS = 20
 """Whoever says more is telling something, which calls for the language model."""
 _SHORTEST_HEARD = 12
 """Characters of a cut-off reply from which it is recognised."""
+_GREETING = re.compile(r"^(hello|hi|hey)( there)?\b[,.! ]+(?=\S+ \S+ \S)", re.IGNORECASE)
+"""In front of a question of at least three words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,10 @@ class Replies:
         plain = normalise(text)
         if not plain or len(plain.split()) > _MOST_WORDS:
             return None
+        if (question := _GREETING.sub("", text)) != text:  # "Hello, who are you?" wants to know who
+            entry = self._nearest(normalise(question), last)
+            if entry is not None and entry.replies:
+                return entry
         if (entry := self._nearest(plain, last)) is not None:
             return entry
         # "Hello! What is your name?": when every sentence is known, the last one gets the answer.
