@@ -176,6 +176,7 @@ def test_no_joke_twice_until_all_were_told() -> None:
         ("Hello, who are you?", "who_are_you"),
         ("Hey, can you hear me?", "can_you_hear"),
         ("Hi there! How do I connect a real model?", "connect_model"),
+        ("Hey Mia, tell me a joke", "joke"),
         ("Hello there", "hello"),
     ],
 )

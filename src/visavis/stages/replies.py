@@ -40,7 +40,7 @@ _MOST_WORDS = 20
 """Whoever says more is telling something, which calls for the language model."""
 _SHORTEST_HEARD = 12
 """Characters of a cut-off reply from which it is recognised."""
-_GREETING = re.compile(r"^(hello|hi|hey)( there)?\b[,.! ]+(?=\S+ \S+ \S)", re.IGNORECASE)
+_GREETING = re.compile(r"^(hello|hi|hey)( there| \w+(?=[,.!]))?\b[,.! ]+(?=\S+ \S+ \S)", re.IGNORECASE)
 """In front of a question of at least three words."""
 
 
