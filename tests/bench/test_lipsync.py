@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.lipsync.__main__ import recordings, systems
 from bench.lipsync.clips import Clip, read_set
 from bench.lipsync.plot import Chart, page
 from bench.lipsync.scores import auc, best_lag, closures, correlated, correlation, curves_of, shifted
+from bench.lipsync.tables import recordings, systems
 from bench.lipsync.voices import Utterance, resized
 from scipy.ndimage import gaussian_filter1d
 

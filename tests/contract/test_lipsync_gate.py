@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from bench.lipsync.__main__ import animate
 from bench.lipsync.gates import Counts, count
+from bench.lipsync.tables import animate
 from bench.lipsync.voices import Utterance, hibari
 
 from visavis.arkit import INDEX, neutral
@@ -34,9 +34,9 @@ class Gate:
 
 
 GATES = {
-    "phonemes": Gate(closed=1.00, rounded=1.00, opened=1.00, silent=1.00, onset=1.0),
-    "net": Gate(closed=0.83, rounded=0.87, opened=0.96, silent=1.00, onset=1.4),
-    "energy": Gate(closed=0.64, rounded=0.83, opened=0.95, silent=1.00, onset=1.8),
+    "phonemes": Gate(closed=0.99, rounded=0.98, opened=0.98, silent=0.97, onset=1.0),
+    "net": Gate(closed=0.83, rounded=0.87, opened=0.96, silent=0.97, onset=1.4),
+    "energy": Gate(closed=0.64, rounded=0.83, opened=0.95, silent=0.97, onset=1.8),
 }
 
 
