@@ -28,6 +28,27 @@ ALIASES = {
     "AGENT_TYPE": "agent",
     "ASSISTANT_INSTRUCTIONS": "assistant.instructions",
     "DEBUG": "debug",
+    "IDENTITY_IDX": "face.identity",
+    "MODEL_PATH": "face.model_path",
+    "ONNX_MODEL_PATH": "face.model_path",
+    "OPENAI_API_KEY": "openai.key",
+    "OPENAI_BASE_URL": "openai.base_url",
+    "OPENAI_MODEL": "openai.model",
+    "OPENAI_NOISE_REDUCTION": "openai.noise_reduction",
+    "OPENAI_PROTOCOL": "openai.protocol",
+    "OPENAI_TRANSCRIPTION_LANGUAGE": "openai.transcription_language",
+    "OPENAI_TRANSCRIPTION_MODEL": "openai.transcription_model",
+    "OPENAI_TRANSCRIPTION_PROMPT": "openai.transcription_prompt",
+    "OPENAI_VAD_EAGERNESS": "openai.vad_eagerness",
+    "OPENAI_VAD_IDLE_TIMEOUT_MS": "openai.vad_idle_timeout_ms",
+    "OPENAI_VAD_INTERRUPT_RESPONSE": "openai.vad_interrupt_response",
+    "OPENAI_VAD_PREFIX_PADDING_MS": "openai.vad_prefix_padding_ms",
+    "OPENAI_VAD_SILENCE_DURATION_MS": "openai.vad_silence_duration_ms",
+    "OPENAI_VAD_THRESHOLD": "openai.vad_threshold",
+    "OPENAI_VAD_TYPE": "openai.vad_type",
+    "OPENAI_VOICE": "openai.voice",
+    "OPENAI_VOICE_SPEED": "openai.voice_speed",
+    "USE_GPU": "face.gpu",
     "VISAVIS_FACE": "face.engine",
     "VISAVIS_LLM_KEY": "llm.key",
     "VISAVIS_LLM_MODEL": "llm.model",
@@ -35,6 +56,22 @@ ALIASES = {
     "VISAVIS_MODELS": "models.cache",
     "VISAVIS_OFFLINE": "models.offline",
     "VISAVIS_VOICE_SPEED": "voice.speed",
+    "AGENT_URL": "remote.url",
+    "AGENT_TOKEN": "remote.token",
+    "GEMINI_API_KEY": "gemini.key",
+    "GEMINI_MODEL": "gemini.model",
+    "GEMINI_VOICE": "gemini.voice",
+    "GEMINI_LANGUAGE": "gemini.language",
+    "GEMINI_BASE_URL": "gemini.base_url",
+    "GEMINI_THINKING_BUDGET": "gemini.thinking_budget",
+    "GEMINI_GOOGLE_SEARCH_GROUNDING": "gemini.google_search_grounding",
+    "GEMINI_PROACTIVE_AUDIO": "gemini.proactive_audio",
+    "GEMINI_AFFECTIVE_DIALOG": "gemini.affective_dialog",
+    "GEMINI_CONTEXT_WINDOW_COMPRESSION": "gemini.context_window_compression",
+    "GEMINI_VAD_START_SENSITIVITY": "gemini.vad_start_sensitivity",
+    "GEMINI_VAD_END_SENSITIVITY": "gemini.vad_end_sensitivity",
+    "GEMINI_VAD_PREFIX_PADDING_MS": "gemini.vad_prefix_padding_ms",
+    "GEMINI_VAD_SILENCE_DURATION_MS": "gemini.vad_silence_duration_ms",
 }
 """Short names of environment variables. The full name, such as VISAVIS_SERVER__PORT, wins over them."""
 
@@ -47,6 +84,8 @@ _PLUGINS = {
     "stages.llm": "llm",
     "stages.tts": "tts",
 }
+CHECKPOINTS = (".tar", ".pth", ".pt")
+"""Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""
 
@@ -82,6 +121,9 @@ def load_settings(
     problems = [problem for source in sources for problem in source.problems]
     if _set(given, "llm.url") and "stages.llm" not in given:
         given["stages.llm"] = Given("openai", "llm.url")
+    if _set(given, "face.model_path") and "face.engine" not in given:
+        kind = Path(str(given["face.model_path"].value)).suffix
+        given["face.engine"] = Given("lam" if kind in CHECKPOINTS else "wav2arkit", "face.model_path")
     problems += _wrong_plugins(given)
     settings = _validate(given, problems)
     if settings is None or problems:
