@@ -16,6 +16,7 @@ from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
 from visavis.emotions import MEANINGS, read
 from visavis.faces.expressions import EXPRESSIONS, FADE_IN, FADE_OUT, HOLD, Expressions, beside_speech
+from visavis.faces.life import Life
 from visavis.faces.speech_face import Faces
 from visavis.settings import FaceSettings, Settings
 from visavis.stages import Speech
@@ -170,6 +171,15 @@ def test_lips_of_an_expression_yield_where_speech_shapes_them() -> None:
     np.testing.assert_allclose(beside[0], joy[0])
     assert beside[1, SMILE] < 0.5 * joy[0, SMILE] and beside[2, SMILE] < 0.7 * joy[0, SMILE]
     np.testing.assert_allclose(beside[:, INDEX["cheekSquintLeft"]], joy[0, INDEX["cheekSquintLeft"]])
+
+
+def test_surprised_eyes_still_close_when_they_blink() -> None:
+    life = Life(0, 30)
+    life.express([ev.Emotion("r", "surprise", 2.0 * second) for second in range(30)], 0)
+    face = life.apply(neutral(1800), 0, np.zeros(1800, np.float32))
+    lids, wide = face[:, INDEX["eyeBlinkLeft"]], face[:, INDEX["eyeWideLeft"]]
+    assert (lids > 0.85).sum() > 5 and wide[lids > 0.85].max() < 0.1
+    assert wide[(lids == 0) & (np.arange(1800) > 75)].min() > 0.3
 
 
 @pytest.mark.parametrize("name", sorted(set(EXPRESSIONS) - {"neutral"}))

@@ -26,21 +26,21 @@ EXPRESSIONS: Mapping[EmotionName, Mapping[str, float]] = {
     # No shape in here parts the lips or moves the jaw: those belong to speech.
     "neutral": {},
     "joy": {
-        **both(mouthSmile=0.42, mouthDimple=0.12, cheekSquint=0.38, eyeSquint=0.16, browOuterUp=0.10),
+        **both(mouthSmile=0.52, mouthDimple=0.15, cheekSquint=0.48, eyeSquint=0.20, browOuterUp=0.12),
         "browInnerUp": 0.08,
     },
     "sadness": {
-        **both(mouthFrown=0.34, eyeSquint=0.10, eyeLookDown=0.14, browDown=0.06),
-        "browInnerUp": 0.62,
+        **both(mouthFrown=0.50, eyeSquint=0.16, eyeLookDown=0.16, browDown=0.08),
+        "browInnerUp": 0.85,
     },
-    "surprise": {**both(browOuterUp=0.62, eyeWide=0.50), "browInnerUp": 0.60},
-    "anger": both(browDown=0.72, eyeSquint=0.30, noseSneer=0.26, mouthFrown=0.18, cheekSquint=0.10),
+    "surprise": {**both(browOuterUp=0.85, eyeWide=0.65), "browInnerUp": 0.80},
+    "anger": both(browDown=0.95, eyeSquint=0.36, noseSneer=0.34, mouthFrown=0.28, cheekSquint=0.12),
     "doubt": {
-        **both(eyeSquint=0.14, mouthFrown=0.12),
-        "browDownLeft": 0.38,
-        "browOuterUpRight": 0.55,
+        **both(eyeSquint=0.18, mouthFrown=0.18),
+        "browDownLeft": 0.55,
+        "browOuterUpRight": 0.85,
         "browInnerUp": 0.14,
-        "mouthDimpleLeft": 0.20,
+        "mouthDimpleLeft": 0.35,
     },
 }
 

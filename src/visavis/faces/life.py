@@ -60,6 +60,8 @@ UP, DOWN = both(eyeLookUp=1.0), both(eyeLookDown=1.0)
 
 _MOODS = {state: vector(shapes) for state, shapes in MOODS.items()}
 _LAYERS = np.array([vector(shapes) for shapes in (ACCENT, BLINK, BREATHING, LEFT, RIGHT, UP, DOWN)])
+_WIDE = [INDEX["eyeWideLeft"], INDEX["eyeWideRight"]]
+_BLINKS = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
 _SMILE = [INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]
 
 
@@ -95,7 +97,9 @@ class Life:
         close, jaw = weights[:, INDEX["mouthClose"]], weights[:, INDEX["jawOpen"]]
         life[:, _SMILE] *= (1 - close / np.maximum(jaw, 1e-3))[:, None]
         alive: Weights = weights + life + beside_speech(self._expressions.draw(first, count), weights)
-        return alive.clip(0.0, 1.0)
+        alive = alive.clip(0.0, 1.0)
+        alive[:, _WIDE] *= 1 - alive[:, _BLINKS]  # eyes wide with surprise blink like others
+        return alive
 
     def frames(self, state: State, first: int, count: int) -> Weights:
         """`count` frames from `first` on of a face that is not speaking: float32[count, 52]."""
