@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from visavis import plugins
 from visavis.configuration import ALIASES, keys, load_settings, variable
 from visavis.errors import ConfigurationError
 from visavis.settings import Settings
@@ -72,6 +73,7 @@ def test_every_problem_is_told_at_once_with_its_source(tmp_path: Path) -> None:
     environ = {"AGENT_TYPE": "scriptd", "VISAVIS_LLM_URL": "localhost:11434"}
     found = failing(tmp_path, environ, debug="perhaps")
     file, dotenv = tmp_path / "visavis.yaml", tmp_path / ".env"
+    agents = ", ".join(plugins.names("agents"))
     assert sorted(found) == sorted(
         [
             f"{file}: unknown key server.prot; did you mean server.port?",
@@ -79,7 +81,7 @@ def test_every_problem_is_told_at_once_with_its_source(tmp_path: Path) -> None:
             f"{file}: server.port is 70000 but must be less than or equal to 65535",
             f"{file}: voice.speed is 'fast' but must be a valid number",
             f"{dotenv}: unknown variable VISAVIS_PORT; did you mean VISAVIS_SERVER__PORT?",
-            "AGENT_TYPE (environment): agent is 'scriptd' but must be one of embedded, scripted, or "
+            f"AGENT_TYPE (environment): agent is 'scriptd' but must be one of {agents}, or "
             "module:function; did you mean scripted?",
             "VISAVIS_LLM_URL (environment): llm.url is 'localhost:11434' but must be a web address, such as "
             "http://localhost:11434/v1",
