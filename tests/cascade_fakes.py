@@ -6,7 +6,7 @@ The loudness of the user's sound says what it means: every entry of `PHRASES` is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -83,7 +83,7 @@ class Brain:
         self.asked: list[list[tuple[str, str]]] = []
         self.closed = 0
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
         self.asked.append([(message.role, message.text) for message in messages if message.role != "system"])
         try:
             for index, piece in enumerate(self.pieces):

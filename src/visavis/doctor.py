@@ -203,9 +203,8 @@ def _understand(ears: SpeechToText, spoken: Spoken) -> tuple[str, None]:
 
 def _answer(brain: LanguageModel, instructions: str) -> tuple[str, None]:
     async def first() -> str:
-        async with aclosing(
-            brain.reply([Message("system", instructions), Message("user", "Hello!")])
-        ) as pieces:  # type: ignore[type-var]
+        question = [Message("system", instructions), Message("user", "Hello!")]
+        async with aclosing(brain.reply(question)) as pieces:
             return await anext(pieces, "")
 
     piece = asyncio.run(first())
