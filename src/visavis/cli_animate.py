@@ -29,6 +29,8 @@ def run(
     keep(source, out)
     if head is not None:
         keep(head, out)
+    if not out.parent.is_dir():
+        raise VisavisError("CANNOT_WRITE", f"Cannot write {out}: there is no folder {out.parent}.")
     write = exports.writer(out, head)
     face = load_face(settings.face.engine, settings)
     began = time.perf_counter()

@@ -1,0 +1,96 @@
+"""`visavis animate` as people use it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+from tests.tracks import recordings
+from typer.testing import CliRunner
+
+from visavis import cli
+from visavis.exports import glb
+from visavis.track import Track
+
+
+@pytest.fixture(autouse=True)
+def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder to start in, and logging as it was afterwards."""
+    monkeypatch.chdir(tmp_path)
+    handlers, level = logging.root.handlers, logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.fixture
+def film(speech: recordings.Samples, tmp_path: Path) -> Path:
+    return recordings.write(tmp_path / "film.mp4", speech, "aac", video=True)
+
+
+def animate(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, ["animate", *map(str, arguments)], terminal_width=200)
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl", "npz", "glb"])
+def test_a_film_becomes_a_face_in_every_format(suffix: str, film: Path) -> None:
+    out = film.with_suffix(f".{suffix}")
+    output = animate(film, out)
+    assert f"{out.name}: 5." in output and "times real time" in output
+    assert out.stat().st_size > 10_000
+    assert sorted(film.parent.iterdir()) == sorted([film, out])
+
+
+def test_options_do_what_they_say(film: Path) -> None:
+    output = animate(film, "face.json", "--fps", "24", "--engine", "energy", "--no-life", "--stats")
+    track = Track.load("face.json")
+    assert track.fps == 24
+    assert track.source == "film.mp4"
+    assert track["eyeBlinkLeft"].max() == 0
+    assert np.percentile(track["jawOpen"], 95) > 0.1
+    for word in ("jawOpen", "mean", "95 %", "lips closed", "times real time", f"{len(track)} frames"):
+        assert word in output
+
+
+def test_ones_own_head_is_animated(film: Path) -> None:
+    head = Path("mine.glb")
+    head.write_bytes(glb.built_in("pip").read_bytes())
+    animate(film, "out.glb", "--into", head)
+    assert glb.Head.load(Path("out.glb")).gltf["animations"][-1]["name"] == "visavis"
+    assert head.read_bytes() == glb.built_in("pip").read_bytes()
+
+
+def test_nothing_is_overwritten_that_was_given(film: Path) -> None:
+    before = film.read_bytes()
+    assert "would overwrite" in animate(film, film, code=2)
+    assert film.read_bytes() == before
+    Path("mine.glb").write_bytes(glb.built_in().read_bytes())
+    assert "would overwrite" in animate(film, "mine.glb", "--into", "mine.glb", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["missing.wav", "face.csv"], "Cannot read missing.wav"),
+        (["film.mp4", "face.fbx"], "can be written as"),
+        (["film.mp4", "face.csv", "--fps", "0"], "0 frames a second: choose 1 to 120"),
+        (["film.mp4", "face.csv", "--engine", "phonemes"], "choose one that listens"),
+        (["film.mp4", "face.csv", "--engine", "nobody"], "nobody"),
+        (["film.mp4", "face.csv", "--into", "film.mp4"], "only a .glb has a head"),
+        (["film.mp4", "face.glb", "--into", "film.mp4"], "is not a glTF binary"),
+        (["notes.txt", "face.csv"], "not an audio or video file"),
+        (["film.mp4", "nowhere/face.csv"], "Cannot write nowhere/face.csv"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(arguments: list[str], reason: str, film: Path) -> None:
+    Path("notes.txt").write_text("no sound in here\n" * 50)
+    assert reason in animate(*arguments, code=2)
+    assert not list(Path().glob("face.*"))
