@@ -1,0 +1,1 @@
+"""How the embedded face net is made; see README.md in this folder."""

@@ -1,0 +1,66 @@
+"""The net: two convolutions and a recurrent layer, causal, its memory carried in one flat state.
+
+Everything is channels-last, so that the exported graph (see `export`) is a few matrix products.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.labels import CLOSURE, OUTPUTS
+from visavis.faces.mel import BANDS, HOPS
+from visavis.faces.viseme_table import CHANNELS
+
+INPUTS = HOPS * BANDS
+CONVOLVED, HIDDEN, TAPS = 128, 192, 3
+STATE = (TAPS - 1) * (INPUTS + CONVOLVED) + HIDDEN
+LOOK_AHEAD = 2
+"""Frames heard before the face is drawn: output t is the face of frame t - 2."""
+RESTING = -3.0
+"""The outputs begin near sigmoid(-3): a mouth at rest."""
+
+_CHANNEL = {name: index for index, name in enumerate(CHANNELS)}
+SHUT = {"lower": 1.0, "upper": 1.0, "funnel": 0.7, "stretch": 0.7, "jaw": 0.35}
+"""How much of a channel a closure of the lips takes away, as in `visavis.faces.visemes`."""
+
+
+class FaceNet(nn.Module):
+    def __init__(self, mean: Tensor, deviation: Tensor, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", 1 / deviation)
+        self.near = nn.Linear(TAPS * INPUTS, CONVOLVED)
+        self.wide = nn.Linear(TAPS * CONVOLVED, CONVOLVED)
+        self.memory = nn.GRU(CONVOLVED, HIDDEN, batch_first=True)
+        self.out = nn.Linear(HIDDEN + CONVOLVED, OUTPUTS)
+        self.dropout = nn.Dropout(dropout)
+        shut = torch.zeros(CLOSURE)
+        for name, part in SHUT.items():
+            shut[_CHANNEL[name]] = part
+        self.register_buffer("shut", shut)
+
+    def forward(self, mel: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [lanes, frames, OUTPUTS] of features [lanes, frames, INPUTS], and the new state."""
+        first, second, hidden = state.split([(TAPS - 1) * INPUTS, (TAPS - 1) * CONVOLVED, HIDDEN], dim=1)
+        heard = torch.cat([first.unflatten(1, (TAPS - 1, INPUTS)), (mel - self.mean) * self.scale], 1)
+        near = torch.relu(self.near(_taps(heard)))
+        seen = torch.cat([second.unflatten(1, (TAPS - 1, CONVOLVED)), near], 1)
+        wide = self.dropout(near + torch.relu(self.wide(_taps(seen))))
+        remembered, last = self.memory(wide, hidden.unsqueeze(0).contiguous())
+        logits = self.out(torch.cat([self.dropout(remembered), wide], 2)) + RESTING
+        ends = [heard[:, 1 - TAPS :].flatten(1), seen[:, 1 - TAPS :].flatten(1), last[0]]
+        return logits, torch.cat(ends, 1)
+
+    def face(self, logits: Tensor) -> Tensor:
+        """The channels as they are seen, and mouthClose: lips that close take their shapes with them."""
+        values = torch.sigmoid(logits)
+        channels, closure = values[..., :CLOSURE], values[..., CLOSURE:]
+        seen = channels * (1 - closure * self.shut)
+        return torch.cat([seen, seen[..., :1] * closure], -1)
+
+
+def _taps(values: Tensor) -> Tensor:
+    """Every frame with the `TAPS` - 1 before it, side by side."""
+    frames = values.shape[1] - TAPS + 1
+    return torch.cat([values[:, tap : tap + frames] for tap in range(TAPS)], 2)
