@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import wave
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from visavis import plugins
-from visavis.arkit import COUNT, NAMES, Weights
+from visavis.arkit import COUNT, Weights
 from visavis.audio import BYTES, Media, Resampler
 from visavis.errors import VisavisError
 from visavis.events import Phoneme, Word
@@ -18,6 +17,7 @@ from visavis.faces import FaceStream
 from visavis.faces.speech_face import Faces
 from visavis.settings import Settings
 from visavis.stages import TextToSpeech
+from visavis.track import Track
 
 PIECE = 6
 """Frames of sound the face is given at once, as in a conversation."""
@@ -78,15 +78,6 @@ def animate(face: FaceStream, media: Media, pcm: bytes, phonemes: tuple[Phoneme,
 
 def write(spoken: Spoken, out: Path) -> Path:
     """Write the sound to `out` as WAV and the face beside it as JSON; returns the path of the JSON."""
-    track = {
-        "text": spoken.text,
-        "fps": spoken.media.fps,
-        "sampleRate": spoken.media.rate,
-        "names": NAMES,
-        "frames": np.round(spoken.weights.astype(np.float64), 4).tolist(),
-        "words": [asdict(word) for word in spoken.words],
-        "phonemes": None if spoken.phonemes is None else [asdict(phoneme) for phoneme in spoken.phonemes],
-    }
     beside = out.with_suffix(".json")
     try:
         with out.open("wb") as file, wave.open(file, "wb") as sound:
@@ -94,7 +85,8 @@ def write(spoken: Spoken, out: Path) -> Path:
             sound.setsampwidth(BYTES)
             sound.setframerate(spoken.media.rate)
             sound.writeframes(spoken.pcm)
-        beside.write_bytes(orjson.dumps(track))
     except OSError as error:
         raise VisavisError("CANNOT_WRITE", f"Cannot write {error.filename}: {error.strerror}.") from error
+    face = Track(spoken.media.fps, spoken.weights, spoken.words, spoken.phonemes, spoken.text, out.name)
+    face.save(beside)
     return beside
