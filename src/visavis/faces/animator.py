@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from visavis.arkit import Weights
 
@@ -17,6 +18,7 @@ class Job:
     due: float
     """When its first frame should leave (seconds, monotonic)."""
     number: int
+    asked: float = field(compare=False)
     work: Callable[[], Weights] = field(compare=False)
     done: Callable[[Weights], None] = field(compare=False)
     wanted: Callable[[], bool] = field(compare=False)
@@ -33,10 +35,23 @@ class Animator:
         self._heap: list[Job] = []
         self._count = 0
         self._busy = False
+        self.jobs = 0
+        self.waited = 0
+        """Jobs that found the worker busy."""
+        self.wait_seconds = 0.0
+        """How long they waited, in all; those that nobody wanted any more are left out."""
 
     @property
     def waiting(self) -> int:
         return len(self._heap)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "waiting": self.waiting,
+            "jobs": self.jobs,
+            "waited": self.waited,
+            "wait_s": round(self.wait_seconds, 3),
+        }
 
     def submit(
         self,
@@ -48,16 +63,22 @@ class Animator:
         """Run `work` in the worker and `done` with its result on the loop; a job that is no longer `wanted`
         when its time comes is left out. `work` must not raise."""
         self._count += 1
-        heapq.heappush(self._heap, Job(due, self._count, work, done, wanted))
-        if not self._busy:
+        now = asyncio.get_running_loop().time()
+        heapq.heappush(self._heap, Job(due, self._count, now, work, done, wanted))
+        if self._busy:
+            self.waited += 1
+        else:
             self._start()
 
     def _start(self) -> None:
         while self._heap:
             job = heapq.heappop(self._heap)
             if job.wanted():
+                loop = asyncio.get_running_loop()
                 self._busy = True
-                result = asyncio.get_running_loop().run_in_executor(self._executor, job.work)
+                self.jobs += 1
+                self.wait_seconds += loop.time() - job.asked
+                result = loop.run_in_executor(self._executor, job.work)
                 result.add_done_callback(partial(self._finish, job))
                 return
 

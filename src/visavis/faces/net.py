@@ -14,6 +14,7 @@ from visavis.audio import Media, to_float
 from visavis.events import Phoneme
 from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples
 from visavis.faces.mel import BANDS, HOPS, RATE, MelStream
+from visavis.faces.retiming import Retiming
 from visavis.settings import Settings
 from visavis.stages.onnx import session
 
@@ -61,13 +62,13 @@ class NetStream:
         self._state = np.zeros((1, STATE), np.float32)
         self._heard = np.zeros((0, HOPS * BANDS + 1), np.float32)
         self._early = LOOK_AHEAD
-        self._timing = _Timing(media)
+        self._retime = Retiming(NATIVE.fps, media)
 
     def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
         """The frames `LOOK_AHEAD` behind the audio; after `last`, all."""
         samples = to_float(pcm)
         native = samples if self._resample is None else self._resample.resample_chunk(samples, last=last)
-        return self._timing(self._move(self._listen(native, last)), len(samples), last)
+        return self._retime(self._move(self._listen(native, last)), len(samples), last)
 
     def _listen(self, samples: Samples, last: bool) -> NDArray[np.float32]:
         """Features of the frames now whole and the opening (0..1) of the gate: float32[n, 161]. The end is
@@ -89,32 +90,6 @@ class NetStream:
         close, jaw = INDEX["mouthClose"], INDEX["jawOpen"]
         weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
         return weights
-
-
-class _Timing:
-    """Native frames of one turn -> frames of its media, interpolated at the middle of each."""
-
-    def __init__(self, media: Media) -> None:
-        self._media = media
-        self._samples = self._done = self._first = 0
-        self._native = np.zeros((0, COUNT), np.float32)
-
-    def __call__(self, native: Weights, samples: int, last: bool) -> Weights:
-        self._samples += samples
-        self._native = np.concatenate([self._native, native])
-        known, fps = self._first + len(self._native), self._media.fps
-        ready = ((2 * known - 1) * fps + NATIVE.fps) // (2 * NATIVE.fps) if known else 0
-        done, self._done = self._done, self._media.covering(self._samples) if last else max(ready, self._done)
-        at = (np.arange(done, self._done) + 0.5) * (NATIVE.fps / fps) - 0.5 - self._first
-        at = np.clip(at, 0, max(len(self._native) - 1, 0))
-        if not len(at):
-            return np.zeros((0, COUNT), np.float32)
-        before = at.astype(np.intp)
-        after = np.minimum(before + 1, len(self._native) - 1)
-        part = (at - before).astype(np.float32)[:, None]
-        result: Weights = self._native[before] * (1 - part) + self._native[after] * part
-        self._first, self._native = self._first + int(before[-1]), self._native[before[-1] :]
-        return result
 
 
 class NetEngine:
