@@ -1,0 +1,25 @@
+"""Imports a Live Link Face recording as a Level Sequence. Runs inside the Unreal Editor.
+
+visavis animate speech.wav /path/Mia.csv
+
+In the editor's console, with the plug-ins "Python Editor Script" and "Live Link Face Importer" on:
+py import_face.py /path/Mia.csv
+"""
+
+import sys
+
+import unreal  # type: ignore[import-not-found]  # only there inside the editor
+
+FOLDER = "/Game/Visavis"
+
+task = unreal.AssetImportTask()
+task.filename = sys.argv[1]
+task.destination_path = FOLDER
+task.automated = True
+task.replace_existing = True
+task.save = True
+unreal.AssetToolsHelpers.get_asset_tools().import_asset_tasks([task])
+
+if not task.imported_object_paths:
+    raise SystemExit(f"{sys.argv[1]} was not imported; is the plug-in 'Live Link Face Importer' on?")
+unreal.log(f"Imported {list(task.imported_object_paths)}")
