@@ -31,8 +31,8 @@ class Policy:
     """Seconds to wait for an agent that owes an answer, or a client that holds playback."""
     longest: float = 600.0
     """Seconds of a reply that may wait to be spoken."""
-    characters_per_second: float = 15.0
-    """Rate of speech assumed for text without times."""
+    pace: float = 28.0
+    """Rate of speech assumed for text without times: `turn.length`s in a second of voice."""
 
 
 class Conversation:
@@ -199,7 +199,7 @@ class Conversation:
             self._stop(now)  # the agent has thought of something else to say
         self._turns += 1
         self._owed = None
-        words = Words(self.policy.characters_per_second)
+        words = Words(self.policy.pace, self.media.rate)
         turn = Turn(self._turns, reply, self.media, words, touched=now)
         turn.ledger.update(self._ledgers.pop(reply, {}))
         if self._asked is not None:
@@ -219,7 +219,10 @@ class Conversation:
                     turn.phonemes = []
                 if turn.phonemes is not None:
                     turn.phonemes.extend(phonemes or ())
-                turn.words.add_timed(words)
+                if words:
+                    turn.words.add_timed(words)
+                elif phonemes is None:
+                    turn.words.add_sound(pcm)
                 turn.audio.append(pcm)
                 if (turn.samples - self.media.edge(turn.sent)) > self.policy.longest * self.media.rate:
                     self._out.append(ev.Problem("REPLY_TOO_LONG", "The reply is too long and was cut short."))
