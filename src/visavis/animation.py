@@ -193,6 +193,7 @@ def to_mono(samples: Audio) -> Samples:
     """Any samples (see `Audio`) as float32[n] in -1..1: the mean of the channels; no number is silence."""
     if isinstance(samples, bytes):
         samples = np.frombuffer(samples[: len(samples) // 2 * 2], "<i2")
+    samples = np.asarray(samples)
     kind = samples.dtype
     if samples.ndim not in (1, 2) or not (
         np.issubdtype(kind, np.integer) or np.issubdtype(kind, np.floating)

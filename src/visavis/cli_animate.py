@@ -18,6 +18,9 @@ from visavis.errors import VisavisError
 from visavis.settings import Settings
 from visavis.track_stats import stats, table
 
+MISSING = 0.5
+"""Seconds of sound less than the file announces that are worth saying."""
+
 
 def run(
     source: Path, out: Path, settings: Settings, *, fps: float, head: Path | None, show_stats: bool
@@ -34,15 +37,24 @@ def run(
     write = exports.writer(out, head)
     face = load_face(settings.face.engine, settings)
     began = time.perf_counter()
+    announced: float | None = None
     with progress_bar(source) as show:
-        track = animate_file(
-            source, fps, face, life=settings.face.life, seed=settings.assistant.seed, progress=show
-        )
+
+        def progress(done: float, total: float | None) -> None:
+            nonlocal announced
+            announced = total
+            show(done, total)
+
+        life, seed = settings.face.life, settings.assistant.seed
+        track = animate_file(source, fps, face, life=life, seed=seed, progress=progress)
     elapsed = time.perf_counter() - began
     exports.write_whole(out, partial(write, track))
     if show_stats:
         Console().print(table(stats(track), elapsed))
-    return f"{out}: {track.seconds:.2f} s, {len(track)} frames, {track.seconds / elapsed:.0f} times real time"
+    done = f"{out}: {track.seconds:.2f} s, {len(track)} frames, {track.seconds / elapsed:.0f} times real time"
+    if announced is not None and track.seconds < announced - MISSING:
+        done += f"\n{source} should have {announced:.2f} s of sound; the rest is missing or damaged."
+    return done
 
 
 def keep(source: Path, out: Path) -> None:

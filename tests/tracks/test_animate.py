@@ -139,6 +139,7 @@ SHAPES: dict[str, Any] = {
     "uint8": lambda s: np.round(s * 127 + 128).astype(np.uint8),
     "stereo": lambda s: np.stack([s, s], 1),
     "bytes": to_pcm,
+    "list": lambda s: s.tolist(),
 }
 
 

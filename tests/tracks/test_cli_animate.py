@@ -60,6 +60,17 @@ def test_options_do_what_they_say(film: Path) -> None:
         assert word in output
 
 
+def test_a_file_that_ends_early_gives_a_face_and_a_word_about_it(
+    speech: recordings.Samples, tmp_path: Path
+) -> None:
+    path = recordings.write(tmp_path / "speech.flac", speech, "flac")
+    content = path.read_bytes()
+    assert "missing or damaged" not in animate(path, "whole.csv")
+    path.write_bytes(content[: len(content) // 2])
+    assert "should have 5.27 s of sound; the rest is missing or damaged" in animate(path, "half.csv")
+    assert 20 < len(Path("half.csv").read_text().splitlines()) < 140
+
+
 def test_ones_own_head_is_animated(film: Path) -> None:
     head = Path("mine.glb")
     head.write_bytes(glb.built_in("pip").read_bytes())
