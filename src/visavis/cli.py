@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_models, logs
+from visavis import cli_models, cli_simulate, logs
 from visavis.configuration import load_settings
 from visavis.errors import VisavisError
 from visavis.models import ModelStore
@@ -38,6 +38,7 @@ class ServeByDefault(TyperGroup):
 
 app = typer.Typer(cls=ServeByDefault, pretty_exceptions_enable=False, no_args_is_help=False)
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_simulate.app, name="simulate")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A YAML file of settings instead of visavis.yaml.")

@@ -1,0 +1,87 @@
+"""`visavis simulate`: servers that speak the protocols of the cloud agents, to develop without a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from enum import StrEnum
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(help="Serve the protocol of a cloud agent, without a key.", no_args_is_help=True)
+
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")]
+Hears = Annotated[str, typer.Option(help="What it understands of any speech.")]
+Answers = Annotated[str, typer.Option(help="Its reply; {} is what the user said.")]
+Speed = Annotated[float, typer.Option(min=0.1, help="Times real time at which it sends its speech.")]
+Delay = Annotated[float, typer.Option(min=0.0, help="Seconds before it answers.")]
+
+
+class Protocol(StrEnum):
+    ga = "ga"
+    beta = "beta"
+
+
+@app.command()
+def openai(
+    port: Port = 8765,
+    protocol: Annotated[Protocol, typer.Option(help="The shape of the protocol.")] = Protocol.ga,
+    hears: Hears = "Hello there.",
+    answers: Answers = "You said: {}",
+    speed: Speed = 4.0,
+    delay: Delay = 0.3,
+    chunk_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds of speech in a delta; 0: all at once.")
+    ] = 100,
+    key: Annotated[str, typer.Option(help="The only key that is accepted; empty: every one.")] = "",
+    fault: Annotated[
+        str, typer.Option(help="What goes wrong, and after which event: close@response.output_audio.delta")
+    ] = "",
+    faults: Annotated[int, typer.Option(min=1, help="How often it goes wrong.")] = 1,
+) -> None:
+    """OpenAI Realtime."""
+    from visavis.simulators.openai import Fault, OpenAIBehaviour, OpenAISimulator
+    from visavis.simulators.voice import SimulatedVoice
+
+    kind, _, event = fault.partition("@")
+    if fault and kind not in get_args(Fault):
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(get_args(Fault))}")
+    given: dict[str, Any] = {"fault": kind} if fault else {}
+    behaviour = OpenAIBehaviour(
+        protocol=protocol.value,
+        key=key,
+        hears=hears,
+        answers=answers,
+        speed=speed,
+        delay=delay,
+        chunk_ms=chunk_ms,
+        fault_at=event or "response.output_audio.delta",
+        faults=faults,
+        **given,
+    )
+    simulator = OpenAISimulator(SimulatedVoice(), behaviour)
+    switch = " OPENAI_PROTOCOL=beta" if protocol is Protocol.beta else ""
+    serve(
+        lambda: simulator.listening(port=port),
+        "AGENT_TYPE=openai OPENAI_API_KEY=" + (key or "any") + " OPENAI_BASE_URL={}" + switch + " visavis",
+    )
+
+
+def serve(listening: Callable[[], AbstractAsyncContextManager[str]], command: str) -> None:
+    """Run a simulator until Ctrl-C and say how it is used; {} in `command` is its address."""
+
+    async def main() -> None:
+        async with listening() as address:
+            line = f"Listening at {address}; Ctrl-C stops it. Try: {command.format(address)}"
+            Console(stderr=True, soft_wrap=True).print(line, highlight=False, markup=False)
+            await asyncio.Event().wait()
+
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(main())
+    except OSError as error:
+        typer.echo(f"The simulator cannot listen: {error.strerror or error}. Try another --port.", err=True)
+        raise typer.Exit(2) from error
