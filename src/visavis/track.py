@@ -65,6 +65,7 @@ class Track:
 
     def at(self, fps: float) -> Track:
         """The same face at other frames a second, interpolated in time."""
+        check_fps(fps)
         if fps == self.fps:
             return self
         retime = Retime(self.fps, fps)

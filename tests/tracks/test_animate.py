@@ -110,6 +110,20 @@ def test_other_frame_rates_show_the_same_movement(
     assert np.abs(other["jawOpen"] - expected).max() < 1e-5
 
 
+def test_a_track_can_be_had_at_another_rate(speech: Samples, net: FaceEngine, track: Track) -> None:
+    other = track.at(60)
+    assert (other.fps, other.seconds) == (60, track.seconds)
+    assert np.array_equal(other.weights, animate(speech, RATE, 60, net).weights)
+    assert track.at(30) is track
+    with pytest.raises(VisavisError, match="choose 1 to 120"):
+        track.at(0)
+
+
+def test_a_track_has_all_the_weights() -> None:
+    with pytest.raises(VisavisError, match="52 weights a frame"):
+        Track(30, np.zeros((3, 51), np.float32))
+
+
 @given(st.floats(1, 120), st.floats(1, 120), st.integers(0, 200), st.lists(st.integers(0, 60), max_size=5))
 @settings(deadline=None)
 def test_retiming_is_the_same_for_any_grouping(a: float, b: float, frames: int, cuts: list[int]) -> None:

@@ -381,6 +381,8 @@ def test_a_head_that_is_no_glb_is_one_clear_error(kind: str, tmp_path: Path) -> 
 
 
 def test_a_head_that_cannot_speak_says_why(tmp_path: Path) -> None:
+    with pytest.raises(VisavisError, match="Cannot read"):
+        random_track().save(tmp_path / "out.glb", head=tmp_path / "missing.glb")
     with pytest.raises(VisavisError, match="no mesh with ARKit blendshapes"):
         random_track().save(tmp_path / "out.glb", head=head(tmp_path / "a.glb", ["fat", "thin"]))
     outside = head(tmp_path / "b.glb", ["jawOpen"], buffers=[{"byteLength": 36, "uri": "head.bin"}])
