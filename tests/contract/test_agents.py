@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from tests import vtime
 from tests.cascade_fakes import QUESTION, Brain, Ear, TurnModel, Vad, VirtualWorkers, Voice
 from tests.contract.listener import Listener, listening
@@ -18,12 +21,21 @@ from tests.contract.word_errors import word_errors
 from visavis import events as ev
 from visavis.agents import AgentEngine
 from visavis.agents.cascade import Cascade
+from visavis.agents.gemini_live import load as load_gemini
 from visavis.agents.openai_realtime import load as load_openai
 from visavis.agents.parts import Stages
 from visavis.agents.remote import load as load_remote
 from visavis.agents.scripted import load as load_scripted
 from visavis.audio import Resampler, to_pcm
-from visavis.settings import AssistantSettings, OpenAISettings, RemoteSettings, ScriptedSettings, Settings
+from visavis.settings import (
+    AssistantSettings,
+    GeminiSettings,
+    OpenAISettings,
+    RemoteSettings,
+    ScriptedSettings,
+    Settings,
+)
+from visavis.simulators.gemini import GeminiBehaviour, GeminiSimulator
 from visavis.simulators.openai import OpenAIBehaviour, OpenAISimulator
 from visavis.simulators.remote import RemoteBehaviour, RemoteSimulator
 from visavis.simulators.voice import RATE, SimulatedVoice
@@ -154,6 +166,37 @@ class Remote:
         return self.simulator.asked
 
 
+@dataclass
+class Gemini:
+    """Gemini Live, against its simulator over TLS."""
+
+    voice: SimulatedVoice
+    understands: str = "Hello there."
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(main)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AgentEngine]:
+        self.simulator = GeminiSimulator(self.voice, GeminiBehaviour(speed=1e6))
+        with pytest.MonkeyPatch.context() as environment, TemporaryDirectory() as folder:
+            authority = Path(folder) / "ca.pem"
+            self.simulator.trust(authority)
+            environment.setenv("SSL_CERT_FILE", str(authority))
+            async with self.simulator.listening() as url:
+                yield load_gemini(Settings(gemini=GeminiSettings(base_url=url, key=SecretStr("any"))))
+
+    def speech(self) -> bytes:
+        pcm, _ = self.voice.say("Good morning, how are you?")
+        return Resampler(RATE, 16_000)(pcm, last=True) + bytes(32_000)
+
+    def answer(self, question: str) -> str:
+        return f"You said: {question}"
+
+    def asked(self) -> list[Context]:
+        return self.simulator.asked
+
+
 @pytest.fixture(scope="module")
 def voice() -> SimulatedVoice:
     return SimulatedVoice()
@@ -164,6 +207,7 @@ REMEMBERING: dict[str, Callable[[SimulatedVoice], Partner]] = {
     "openai": lambda voice: OpenAI(voice, "ga"),
     "openai-beta": lambda voice: OpenAI(voice, "beta"),
     "remote": Remote,
+    "gemini": Gemini,
 }
 """The agents with a memory."""
 ALL: dict[str, Callable[[SimulatedVoice], Partner]] = {"scripted": lambda voice: Scripted(), **REMEMBERING}

@@ -95,7 +95,7 @@ class Upstream(Generic[C]):
                     try:
                         await self._serve(connection)
                     finally:
-                        self._renew()
+                        self.drop()
             except VisavisError as failure:
                 error = failure
             if made:
@@ -108,6 +108,11 @@ class Upstream(Generic[C]):
                 self._renew().set_exception(error)
                 await self._report(error)
             await self._wait(error)
+
+    def drop(self) -> None:
+        """The connection is not to be used any more: `serve` is about to return, or has."""
+        if self._attempt.done():
+            self._renew()
 
     def _renew(self) -> asyncio.Future[C]:
         """From now on people wait for the next attempt; returns the last one."""
