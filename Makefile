@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check bench page lock clean
+.PHONY: run test test-lam check bench page lock clean
 
 run: .venv/run
 	$(BIN)/visavis serve --open
@@ -23,6 +23,10 @@ check: .venv/dev
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine
 	$(BIN)/python -m coverage report
+
+# The engine `lam` needs PyTorch, which is large: its tests have an environment of their own.
+test-lam: .venv-lam/done
+	.venv-lam/bin/python -m pytest tests/extras/lam_torch.py
 
 bench: .venv/run
 	$(BIN)/python -m bench.run
@@ -51,5 +55,11 @@ lock: .venv/dev
 	$(PIP) install --no-deps --no-build-isolation -e .
 	touch .venv/run $@
 
+.venv-lam/done: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-lam
+	.venv-lam/bin/python -m pip install --require-hashes -r requirements-dev.txt
+	.venv-lam/bin/python -m pip install --no-build-isolation -e ".[lam]"
+	touch $@
+
 clean:
-	rm -rf .venv .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-lam .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

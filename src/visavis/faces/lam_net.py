@@ -58,7 +58,7 @@ def _wav2vec(net: Network, sound: Tensor, frames: int) -> Tensor:
         x = nnf.conv1d(x, net[f"{name}.conv.weight"], stride=stride)
         if layer == 0:
             scale, shift = net[f"{name}.layer_norm.weight"], net[f"{name}.layer_norm.bias"]
-            x = nnf.group_norm(x, x.shape[1], scale, shift)
+            x = nnf.group_norm(x, len(scale), scale, shift)  # each channel by itself
         x = nnf.gelu(x)
     x = nnf.interpolate(x, size=frames, mode="linear", align_corners=True).transpose(1, 2)
     projection = "audio_encoder.feature_projection"
@@ -101,4 +101,5 @@ def _conv(net: Network, name: str, x: Tensor) -> Tensor:
 
 
 def _norm(net: Network, name: str, x: Tensor) -> Tensor:
-    return nnf.layer_norm(x, x.shape[-1:], net[f"{name}.weight"], net[f"{name}.bias"])
+    scale, shift = net[f"{name}.weight"], net[f"{name}.bias"]
+    return nnf.layer_norm(x, scale.shape, scale, shift)
