@@ -54,8 +54,14 @@ class Errors:
 
     def of_close(self, closed: ConnectionClosed) -> VisavisError:
         """The failure of a connection that was closed; its reason may end in a code, after a dot."""
-        reason = closed.rcvd.reason if closed.rcvd is not None else ""
-        return self._of_code(reason.rpartition(".")[2]) or self.lost()
+        if closed.rcvd is None:
+            return self.lost()
+        reason = closed.rcvd.reason
+        if known := self._of_code(reason.rpartition(".")[2]):
+            return known
+        if closed.rcvd.code >= 3000 and reason:  # below they are about the connection itself (RFC 6455)
+            return self.of_event({"message": reason})
+        return self.lost()
 
     def unreachable(self, failure: Exception) -> VisavisError:
         """No connection could be made."""

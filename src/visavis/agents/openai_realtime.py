@@ -34,6 +34,8 @@ LARGEST_MESSAGE = 32 << 20
 """Bytes of one message of the provider."""
 LONGEST_WAIT = 15.0
 """Seconds between two attempts to connect, at most."""
+FAREWELL = 0.5
+"""Seconds to close a connection; what the provider still sends is not read."""
 _log = structlog.get_logger()
 
 
@@ -214,9 +216,9 @@ class OpenAIAgent:
         except ConnectionClosed as closed:
             raise self._errors.of_close(closed) from None
         finally:
-            with suppress(ConnectionClosed, OSError, TimeoutError):
-                async with asyncio.timeout(1):
-                    await connection.close()
+            with anyio.move_on_after(FAREWELL, shield=True), suppress(ConnectionClosed, OSError):
+                await connection.close()
+            connection._connection.transport.abort()  # the SDK has no way to leave without a farewell
 
     async def _connect(self) -> AsyncRealtimeConnection:
         headers = {"OpenAI-Beta": "realtime=v1"} if self._settings.protocol == "beta" else {}
@@ -243,7 +245,12 @@ class OpenAIAgent:
         _log.info("the connection to OpenAI is over", code=error.code, missed=missed)
         if missed or isinstance(error, Refused):
             reply = active.id if active is not None and active.started else None
-            await self._emit(ev.ReplyFailed(error.code, str(error), reply))
+            failure = ev.ReplyFailed(error.code, str(error), reply)
+            try:
+                # At once: whoever hears of it and asks again must not be given this connection.
+                self._outbox.send_nowait(failure)
+            except anyio.WouldBlock:
+                await self._emit(failure)
             raise error
 
     async def _follow(self, exchange: Exchange) -> VisavisError:
