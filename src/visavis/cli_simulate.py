@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_args
 
 import typer
@@ -68,6 +70,87 @@ def openai(
         lambda: simulator.listening(port=port),
         "AGENT_TYPE=openai OPENAI_API_KEY=" + (key or "any") + " OPENAI_BASE_URL={}" + switch + " visavis",
     )
+
+
+@app.command()
+def remote(
+    port: Port = 9000,
+    hello: Annotated[bool, typer.Option(help="Off: an older agent, with text and base64 audio only.")] = True,
+    hears: Hears = "Hello there.",
+    answers: Answers = "You said: {}",
+    speed: Speed = 4.0,
+    delay: Delay = 0.3,
+    chunk_ms: Annotated[int, typer.Option(min=10, help="Milliseconds of speech in a message.")] = 100,
+    fault: Annotated[str, typer.Option(help="What goes wrong, and at which message: close@3")] = "",
+    faults: Annotated[int, typer.Option(min=1, help="How often it goes wrong.")] = 1,
+) -> None:
+    """A remote agent: docs/agent-protocol.md."""
+    from visavis.simulators.remote import Fault, RemoteBehaviour, RemoteSimulator
+    from visavis.simulators.voice import SimulatedVoice
+
+    behaviour = RemoteBehaviour(
+        hello=hello,
+        hears=hears,
+        answers=answers,
+        speed=speed,
+        delay=delay,
+        chunk_ms=chunk_ms,
+        faults=faults,
+        **_numbered(fault, get_args(Fault)),
+    )
+    simulator = RemoteSimulator(SimulatedVoice(), behaviour)
+    serve(lambda: simulator.listening(port=port), "AGENT_TYPE=remote AGENT_URL={} visavis")
+
+
+@app.command()
+def gemini(
+    port: Port = 8766,
+    hears: Hears = "Hello there.",
+    answers: Answers = "You said: {}",
+    speed: Speed = 4.0,
+    delay: Delay = 0.3,
+    chunk_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds of speech in a message; 0: all at once.")
+    ] = 100,
+    key: Annotated[str, typer.Option(help="The only key that is accepted; empty: every one.")] = "",
+    fault: Annotated[str, typer.Option(help="What goes wrong, and at which message: go_away@3")] = "",
+    faults: Annotated[int, typer.Option(min=1, help="How often it goes wrong.")] = 1,
+) -> None:
+    """Gemini Live; needs visavis[gemini]."""
+    from visavis.simulators.voice import SimulatedVoice
+
+    try:
+        from visavis.simulators.gemini import Fault, GeminiBehaviour, GeminiSimulator
+    except ModuleNotFoundError as missing:
+        typer.echo(f"It needs the module {missing.name!r}: pip install 'visavis[gemini]'", err=True)
+        raise typer.Exit(2) from missing
+
+    behaviour = GeminiBehaviour(
+        key=key,
+        hears=hears,
+        answers=answers,
+        speed=speed,
+        delay=delay,
+        chunk_ms=chunk_ms,
+        faults=faults,
+        **_numbered(fault, get_args(Fault)),
+    )
+    simulator = GeminiSimulator(SimulatedVoice(), behaviour)
+    with TemporaryDirectory(prefix="visavis-") as folder:
+        authority = Path(folder) / "ca.pem"
+        simulator.trust(authority)
+        command = f"SSL_CERT_FILE={authority} AGENT_TYPE=gemini GEMINI_API_KEY={key or 'any'}"
+        serve(lambda: simulator.listening(port=port), command + " GEMINI_BASE_URL={} visavis")
+
+
+def _numbered(fault: str, known: tuple[str, ...]) -> dict[str, Any]:
+    """What `close@3` means, as the behaviour's settings."""
+    kind, _, at = fault.partition("@")
+    if not fault:
+        return {}
+    if kind not in known or not (at or "1").isdigit():
+        raise typer.BadParameter(f"{fault!r} is no fault and number; faults: {', '.join(known)}")
+    return {"fault": kind, "fault_at": int(at or "1")}
 
 
 def serve(listening: Callable[[], AbstractAsyncContextManager[str]], command: str) -> None:

@@ -139,6 +139,16 @@ def test_text_is_answered_with_sound_and_words(talk: Talk, voice: SimulatedVoice
     talk(script, chunk_ms=chunk_ms)
 
 
+def test_words_that_come_after_the_sound_belong_to_it(talk: Talk) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        reply = await heard.ask("good morning")
+        await heard.first(ev.ReplyText)
+        assert heard.text(reply) == "You said: good morning"
+        assert len(heard.of(ev.ReplyStarted)) == 1
+
+    talk(script, late_words=True)
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_speech_is_transcribed_and_answered(talk: Talk, speech: bytes, late: bool) -> None:
     async def script(simulator: GeminiSimulator, heard: Heard) -> None:

@@ -92,7 +92,7 @@ class Dialler:
                             turns=[_content(message) for message in history],
                             turn_complete=self._initial_history,
                         )
-            except (errors.APIError, OSError, InvalidHandshake, ConnectionClosed, EOFError) as error:
+            except (errors.APIError, OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:
                 raise self.failure(error) from None
             yield Line(session, self.failure)
 

@@ -43,6 +43,8 @@ UNSENT = 10.0
 """Seconds of the microphone that are kept while there is no connection."""
 LOUD = 0.01
 """Root mean square from which the microphone may have heard a voice (-40 dB)."""
+LONGEST_TEXT = 4_000
+"""Characters of what the user says at once."""
 QUIET = 4.0
 """Seconds after which a switched-off microphone counts as having heard nothing that Gemini understood."""
 
@@ -254,7 +256,7 @@ class GeminiAgent:
             await self._emit(ev.UserPartial((self._heard + interim.text).strip()))
         if (said := content.input_transcription) is not None and said.text:
             self._settle()
-            self._heard += said.text
+            self._heard = (self._heard + said.text)[-LONGEST_TEXT:]
             await self._emit(ev.UserPartial(self._heard.strip()))
         if content.interrupted:
             await self._stopped()
@@ -270,7 +272,8 @@ class GeminiAgent:
         words = content.output_transcription.text if content.output_transcription else None
         if not sounds and not words:
             return
-        reply = self._reply or await self._begin()
+        late = self._reply is None and self._open and not sounds
+        reply = f"gemini-{self._count}" if late else self._reply or await self._begin()
         if words:
             self._transcript.said(reply, words)
             await self._emit(ev.ReplyText(reply, words))

@@ -48,6 +48,8 @@ class GeminiBehaviour:
     """Its turn lasts until the user can have heard all of it, as Gemini's does."""
     late_transcript: bool = False
     """What the user said is known only after the answer."""
+    late_words: bool = False
+    """The words of a reply come after all of its sound."""
     fault: Fault | None = None
     fault_at: int = 1
     """Messages of a reply before the fault."""

@@ -144,10 +144,13 @@ class SimulatedSession:
                 new = [word.text for word in words if seconds[0] <= word.start < seconds[1]]
                 if new:
                     self._remember(said, new)
-                await self._say(pcm[start : start + size], " ".join([*new, ""]))
+                words_now = "" if self._how.late_words else " ".join([*new, ""])
+                await self._say(pcm[start : start + size], words_now)
             if late:
                 await self._transcribe()
             await self.send({"serverContent": {"generationComplete": True}})
+            if self._how.late_words:
+                await self.send({"serverContent": {"outputTranscription": {"text": " ".join([*said, ""])}}})
             if self._how.playback:
                 await asyncio.sleep(max(0.0, begin + len(pcm) / BYTES / RATE - clock()))
         await self.send({"serverContent": {"turnComplete": True}, "usageMetadata": {"totalTokenCount": 1}})

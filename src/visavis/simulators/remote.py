@@ -35,6 +35,8 @@ class RemoteBehaviour:
     """Words come with their times, otherwise as text."""
     hears: str = "Hello there."
     """What it understands of any speech."""
+    answers: str = "You said: {}"
+    """Its reply, in which {} is what the user said."""
     speed: float = 4.0
     """Times real time at which it sends its speech."""
     delay: float = 0.0
@@ -81,9 +83,6 @@ class RemoteSimulator:
 
     def changed(self) -> None:
         self._changed.set()
-
-    def answer(self, text: str) -> str:
-        return f"You said: {text}"
 
     async def _talk(self, socket: ServerConnection) -> None:
         assert socket.request is not None
@@ -177,7 +176,7 @@ class _Talk:
         self._context.append({"role": "user", "text": question})
         known = [(line["role"], line["text"]) for line in self._context if line["text"]]
         self._simulator.asked.append(known)
-        self._reply = asyncio.create_task(self._speak(self._simulator.answer(question)))
+        self._reply = asyncio.create_task(self._speak(self._how.answers.format(question)))
 
     async def _speak(self, text: str) -> None:
         pcm, words = await asyncio.to_thread(self._simulator.voice.say, text)
