@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.genai import errors
 from tests.contract.hearing import Heard, hearing, pieces
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 
 from visavis import events as ev
 from visavis.agents.gemini_live import GeminiEngine, load
+from visavis.agents.upstream import Refused
 from visavis.audio import Resampler
 from visavis.errors import ConfigurationError
 from visavis.settings import AssistantSettings, GeminiSettings, Settings
@@ -205,6 +210,49 @@ def test_after_an_interruption_the_provider_knows_what_was_heard(talk: Talk, mod
     talk(script, {"model": model})
 
 
+@pytest.mark.parametrize("known", ["", "You"])
+def test_a_reply_that_is_still_being_sent_is_cut_too(talk: Talk, known: str) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("one two three"))
+        reply = (await heard.first(ev.ReplyStarted)).reply
+        await heard.first(ev.ReplyAudio)
+        await heard.agent.send(ev.CancelReply(reply, 0.1, known))
+        second = await heard.ask("and now")
+        begun = heard.events.index(ev.ReplyStarted(second))
+        assert not any(getattr(event, "reply", second) != second for event in heard.events[begun:])
+        said = [text for role, text in simulator.asked[-1] if role == "assistant"]
+        assert said == ([known] if known else [])
+
+    talk(script, speed=10.0, chunk_ms=20)
+
+
+def test_an_answer_that_is_not_wanted_any_more_never_comes(talk: Talk) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("one two three"))
+        await simulator.until(lambda: simulator.asked)
+        await heard.agent.send(ev.CancelReply(None, 0.0, ""))
+        reply = await heard.ask("and now")
+        assert heard.text(reply) == "You said: and now"
+        assert len(heard.of(ev.ReplyStarted)) == 1
+        assert simulator.asked[-1] == [("user", "one two three"), ("user", "and now")]
+
+    talk(script, delay=0.2)
+
+
+def test_a_long_talk_does_not_grow(talk: Talk) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        for number in range(30):
+            reply = await heard.ask(f"question {number}")
+            if number % 3 == 0:
+                await heard.agent.send(ev.CancelReply(reply, 0.3, "You"))
+        told = simulator.asked[-1]
+        # Each fresh session is told the last turns only.
+        assert len(told) <= AssistantSettings().memory_turns + 2 * 3
+        assert not heard.of(ev.ReplyFailed)
+
+    talk(script)
+
+
 def test_a_reply_that_was_heard_keeps_its_session(talk: Talk) -> None:
     async def script(simulator: GeminiSimulator, heard: Heard) -> None:
         reply = await heard.ask("one two three")
@@ -322,6 +370,32 @@ def test_a_refusal_says_what_to_check_and_is_not_repeated(
         assert (await heard.first(ev.ReplyFailed, 2)).code == code
 
     talk(script, **behaviour)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (errors.APIError(1007, f"API key not valid: {KEY}."), "GEMINI_KEY"),
+        (errors.APIError(1007, f"Thinking is not supported ({KEY})."), "GEMINI_REFUSED"),
+        (errors.APIError(1008, "models/x is not found for API version v1beta"), "GEMINI_MODEL"),
+        (errors.APIError(1011, "You exceeded your current quota"), "GEMINI_QUOTA"),
+        (errors.APIError(1011, f"Internal error with {KEY}"), "GEMINI_LOST"),
+        (errors.APIError(1006, "Abnormal closure"), "GEMINI_LOST"),
+        (InvalidStatus(Response(403, "Forbidden", Headers())), "GEMINI_KEY"),
+        (InvalidStatus(Response(404, "Not Found", Headers())), "GEMINI_REFUSED"),
+        (InvalidStatus(Response(429, "Too Many Requests", Headers())), "GEMINI_QUOTA"),
+        (InvalidStatus(Response(503, "Service Unavailable", Headers())), "GEMINI_UNREACHABLE"),
+        (TimeoutError(), "GEMINI_UNREACHABLE"),
+        (OSError(f"no route to {KEY}"), "GEMINI_UNREACHABLE"),
+        (ValueError("no JSON"), "GEMINI_LOST"),
+    ],
+)
+def test_every_failure_has_its_code_and_hides_the_key(failure: Exception, code: str) -> None:
+    known = engine("https://127.0.0.1").dialler.failure(failure)
+    assert known.code == code
+    assert KEY not in str(known)
+    passing = code in ("GEMINI_LOST", "GEMINI_UNREACHABLE")
+    assert isinstance(known, Refused) is not passing
 
 
 def test_no_network_is_one_error() -> None:

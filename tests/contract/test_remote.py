@@ -182,6 +182,20 @@ def test_nothing_of_a_cancelled_reply_comes_any_more(voice: SimulatedVoice) -> N
     talk(voice, script, speed=20.0, chunk_ms=20)
 
 
+@pytest.mark.parametrize("known", ["", "You"])
+def test_a_reply_that_is_still_being_sent_is_cut_too(voice: SimulatedVoice, known: str) -> None:
+    async def script(simulator: RemoteSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("one two three"))
+        reply = (await heard.first(ev.ReplyStarted)).reply
+        await heard.first(ev.ReplyAudio, 2)
+        await heard.agent.send(ev.CancelReply(reply, 0.1, known))
+        await heard.ask("and now")
+        said = [text for role, text in simulator.asked[-1] if role == "assistant"]
+        assert said == ([known] if known else [])
+
+    talk(voice, script, speed=10.0, chunk_ms=20)
+
+
 def test_the_users_voice_takes_the_turn(voice: SimulatedVoice) -> None:
     speech, _ = voice.say("How are you today?")
 

@@ -158,7 +158,11 @@ class Dialler:
             return Refused(
                 "GEMINI_QUOTA", "The quota of the Gemini key is used up. Wait a while, or change its plan."
             )
-        if code == 404 or any(sign in said for sign in _MODEL):
+        if code == 404:
+            return Refused(
+                "GEMINI_REFUSED", "There is no Gemini Live at this address. Check GEMINI_BASE_URL."
+            )
+        if any(sign in said for sign in _MODEL):
             model = self._settings.model
             return Refused(
                 "GEMINI_MODEL", f"Gemini has no model {model!r} to talk to live. Check GEMINI_MODEL."
