@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,11 @@ import structlog
 from rich.table import Table
 
 from visavis import plugins
+from visavis.agents import AgentEngine
 from visavis.arkit import INDEX
 from visavis.audio import to_float
 from visavis.errors import VisavisError
+from visavis.events import ReplyAudio, ReplyFailed, UserText
 from visavis.faces.speech_face import Faces
 from visavis.models import ModelStore
 from visavis.needs import needed_models
@@ -36,6 +38,8 @@ MEMORY = 1_200
 """MiB the server may need with everything embedded."""
 OPEN = 0.12
 """A jaw that opens less than this beyond the lips' closing shows closed lips."""
+PATIENCE = 30.0
+"""Seconds to wait for an agent's voice."""
 WRONG_WORDS = 0.2
 """Share of the sentence's words that may be misheard."""
 
@@ -79,7 +83,7 @@ class Examination:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Check the machine, then speak a sentence, animate it and, for the embedded agent, understand it."""
+    """Check the machine, speak and animate a sentence, understand it, or talk to another agent."""
     offline = settings.models.model_copy(update={"offline": True})
     settings = settings.model_copy(update={"models": offline})
     examination = Examination(settings)
@@ -158,6 +162,7 @@ def _examine_parts(examination: Examination) -> None:
     if voice is not None and faces is not None:
         spoken = examination.check("speak, animate", lambda: _speak(voice, faces, settings.assistant.seed))
     if settings.agent != "embedded":
+        examination.check("talk", lambda: _talk(settings))
         return
     ears: SpeechToText | None = examination.check("load ears", partial(_stage, settings, "asr"))
     if ears is not None and spoken is not None:
@@ -165,6 +170,29 @@ def _examine_parts(examination: Examination) -> None:
     brain: LanguageModel | None = examination.check("load brain", partial(_stage, settings, "llm"))
     if brain is not None:
         examination.check("answer", lambda: _answer(brain, settings.assistant.instructions))
+
+
+def _talk(settings: Settings) -> tuple[str, None]:
+    engine: AgentEngine = plugins.load("agents", settings.agent, settings)
+    return asyncio.run(_first_sound(engine)), None
+
+
+async def _first_sound(engine: AgentEngine) -> str:
+    """Greet the agent and wait until its voice is heard."""
+    began = time.perf_counter()
+    answer: ReplyAudio | ReplyFailed | None = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE), engine.open() as agent:
+            await agent.send(UserText("Hello!"))
+            async for event in agent:
+                if isinstance(event, ReplyAudio | ReplyFailed):
+                    answer = event
+                    break
+    if answer is None:
+        raise VisavisError("NO_ANSWER", f"The agent was silent for {PATIENCE:g} s; does its server run?")
+    if isinstance(answer, ReplyFailed):
+        raise VisavisError(answer.code, answer.message)
+    return f"answers with its voice after {(time.perf_counter() - began) * 1000:.0f} ms"
 
 
 def _stage(settings: Settings, stage: str) -> tuple[str, Any]:

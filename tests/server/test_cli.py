@@ -64,6 +64,12 @@ def test_debugging_adds_the_traceback(taken: int) -> None:
     assert "Traceback" in command("--port", str(taken), "--agent", "scripted", "--debug", code=2)
 
 
+def test_a_file_without_a_face_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a sound")
+    assert "notes.txt is not an audio or video file" in command("face", "notes.txt", "--no-open", code=2)
+    assert "Cannot read none.wav" in command("face", "none.wav", "--no-open", code=2)
+
+
 @pytest.mark.parametrize("arguments", [(), ("doctor",), ("models", "list"), ("say", "hi", "x.wav")])
 def test_every_command_refuses_a_wrong_configuration(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -135,6 +141,14 @@ def test_the_doctor_of_a_server_without_models(monkeypatch: pytest.MonkeyPatch, 
     output = command("doctor")
     assert "weak" in output, "a port in use is worth saying and no reason to fail"
     assert "lips close on 7 of 7" in " ".join(output.split())
+    assert "answers with its voice" in " ".join(output.split())
+
+
+def test_the_doctor_talks_to_an_agent_that_is_somewhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_TYPE", "openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("VISAVIS_OPENAI__TIMEOUT_SECONDS", "0.2")
+    assert "cannot be reached" in " ".join(command("doctor", code=1).split())
 
 
 @pytest.mark.models

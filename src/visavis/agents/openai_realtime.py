@@ -34,6 +34,8 @@ LARGEST_MESSAGE = 32 << 20
 """Bytes of one message of the provider."""
 LONGEST_WAIT = 15.0
 """Seconds between two attempts to connect, at most."""
+PATIENCE = 6.0
+"""Seconds that a question waits for a connection, at most."""
 FAREWELL = 0.5
 """Seconds to close a connection; what the provider still sends is not read."""
 _log = structlog.get_logger()
@@ -93,7 +95,7 @@ class OpenAIAgent:
             self._serve,
             self._tell,
             longest_wait=LONGEST_WAIT,
-            patience=self._settings.timeout_seconds,
+            patience=min(PATIENCE, self._settings.timeout_seconds),
         )
         self._transcript = Transcript(settings.assistant.memory_turns)
         self._loudness = Loudness()
