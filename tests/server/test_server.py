@@ -93,6 +93,7 @@ def test_health_and_facts(running: Server) -> None:
     status, _, body = get(f"{running.http}/health")
     health = json.loads(body)
     assert (status, health["ok"], health["problems"]) == (200, True, [])
+    assert set(health["face"]["worker"]) == {"waiting", "jobs", "waited", "wait_s"}
     status, _, body = get(running.http, "application/json")
     facts = json.loads(body)
     assert (status, facts["name"], facts["status"]) == (200, "visavis", "running")

@@ -106,7 +106,7 @@ async def health(request: Request) -> Response:
         "uptime_s": round(time.monotonic() - state.started, 1),
         "sessions": len(state.sessions),
         "agent": agent,
-        "face": faces,
+        "face": faces | {"worker": state.sessions.parts.animator.status()},
         "problems": problems,
     }
     return JSONResponse(body, 503 if problems else 200, headers={"Cache-Control": "no-store"})
