@@ -32,15 +32,16 @@ class Server:
 
 
 @contextmanager
-def server(cwd: Path, **settings: str) -> Iterator[Server]:
-    """`visavis serve` with these environment variables, once it has said that it is ready."""
+def server(cwd: Path, command: tuple[str, ...] = ("serve",), /, **settings: str) -> Iterator[Server]:
+    """`visavis serve`, or another command that serves, with these environment variables, once it has said
+    that it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "visavis.cli", "serve", "--no-open", "--port", str(port)]
+    started = [sys.executable, "-m", "visavis.cli", *command, "--no-open", "--port", str(port)]
     env = {**os.environ, "COLUMNS": "200", **settings}
     with subprocess.Popen(
-        command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        started, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             _await_ready(process)

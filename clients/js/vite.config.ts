@@ -3,12 +3,13 @@ import { defineConfig } from "vite";
 const server = "http://127.0.0.1:8080";
 
 /**
- * The page is built into the Python package and committed there, so that running it needs no Node. The server
- * has the page at its root and the assets under `static/`; every address is relative, for path prefixes.
+ * The pages are built into the Python package and committed there, so that running them needs no Node. The server
+ * has them at `/` and `/face` and the assets under `static/`; every address is relative, for path prefixes.
  */
 export default defineConfig({
   base: "./",
   build: {
+    rolldownOptions: { input: ["index.html", "face.html"] },
     outDir: "../../src/visavis/server/static",
     emptyOutDir: true,
     target: "es2022",
@@ -24,6 +25,7 @@ export default defineConfig({
   server: {
     proxy: {
       "/ws": { target: server, ws: true },
+      "/api": server,
       "/avatars": server,
       "/health": server,
     },

@@ -140,6 +140,43 @@ def animate(
 
 
 @app.command()
+def face(
+    file: Annotated[
+        Path | None, typer.Argument(help="An audio or video file of somebody speaking, to begin with.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = True,
+    engine: Annotated[
+        str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
+    ] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = None,
+) -> None:
+    """Watch a recording being spoken: a page to drop files on, with the curves of the face."""
+    options = {
+        "server.host": host,
+        "server.port": port,
+        "server.open_browser": open_browser,
+        "face.engine": engine,
+        "agent": "scripted",  # nobody is talked to: no models of speech and language
+        "debug": debug,
+    }
+    with readable_errors(debug=bool(debug)):
+        settings = _settings(options, config)
+        from visavis.media_files import open_sound
+        from visavis.server import run
+
+        if file is not None:
+            with open_sound(file):  # what is wrong with it is said before the server starts
+                pass
+        with closing(run.bind(settings.server.host, settings.server.port)) as sock:
+            run.run(settings, sock, "face", file)
+
+
+@app.command()
 def doctor(config: ConfigOption = None, debug: DebugOption = None) -> None:
     """Check that everything works: configuration, models, port, and a sentence spoken and understood."""
     with readable_errors(debug=bool(debug)):

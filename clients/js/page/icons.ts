@@ -13,6 +13,12 @@ const PATHS = {
   listening: "M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5zM6.5 6.5a8 8 0 0 0 0 11M17.5 6.5a8 8 0 0 1 0 11",
   thinking: "M6 12h.01M12 12h.01M18 12h.01",
   speaking: "M6 10v4M10 6v12M14 8.5v7M18 10.5v3",
+  play: "M8 5.5v13l11-6.5z",
+  pause: "M8.5 6v12M15.5 6v12",
+  back: "M17 6l-8 6 8 6zM6.5 6v12",
+  forward: "M7 6l8 6-8 6zM17.5 6v12",
+  file: "M12 16V4.5M7.5 9L12 4.5 16.5 9M5 15.5V19h14v-3.5",
+  download: "M12 4v11.5M7.5 11l4.5 4.5 4.5-4.5M5 15.5V19h14v-3.5",
   reconnecting: "M19 12a7 7 0 1 1-2.2-5.1M17 3v4h-4",
 } as const;
 

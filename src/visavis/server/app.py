@@ -19,6 +19,7 @@ import visavis
 from visavis import plugins
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
+from visavis.server.routes_face import FaceRoutes
 from visavis.server.sessions import Sessions
 from visavis.server.sockets import Connection
 from visavis.session import Parts
@@ -32,8 +33,11 @@ MEDIA_TYPES = {"image/webp": ".webp", "model/gltf-binary": ".glb", "text/javascr
 """Files of the page whose type not every system knows."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its lifespan loads the engines and owns every task."""
+def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
+    """The application; its lifespan loads the engines and owns every task.
+
+    `recording` is an audio or video file that the page `/face` begins with.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_websocket_route("/ws", widget)
+    app.include_router(FaceRoutes(settings, STATIC, recording).router())
     app.mount("/avatars", StaticFiles(directory=AVATARS))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

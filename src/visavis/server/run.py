@@ -11,6 +11,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import uvicorn
 from rich.console import Console
@@ -59,12 +60,13 @@ def _cannot_bind(error: OSError, host: str, port: int) -> tuple[str, str]:
     return "BAD_HOST", f"Cannot listen on {host} port {port}: {error.strerror}."
 
 
-def run(settings: Settings, sock: socket.socket) -> None:
+def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path | None = None) -> None:
     """Serve on `sock` until the process is told to stop; Ctrl-C ends it without an error.
 
+    `page` is what a browser is pointed to, "" the conversation; `recording`: see `create_app`.
     Raises what kept the application from starting.
     """
-    application = Startup(create_app(settings))
+    application = Startup(create_app(settings, recording))
     config = uvicorn.Config(
         application,
         ws=Protocol,
@@ -75,7 +77,7 @@ def run(settings: Settings, sock: socket.socket) -> None:
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config, lambda: _ready(settings))
+    server = Server(config, lambda: _ready(settings, page))
     with suppress(KeyboardInterrupt):  # uvicorn repeats the signal after shutting down
         server.run(sockets=[sock])
     gc.unfreeze()  # so that native libraries see their objects go before they go themselves
@@ -124,12 +126,12 @@ def _without_traceback(send: Send) -> Send:
     return send_quietly
 
 
-def _ready(settings: Settings) -> None:
+def _ready(settings: Settings, page: str) -> None:
     """All models are loaded and the port is open."""
     gc.collect()
     gc.freeze()  # nothing that lives as long as the process needs to be looked at again
     sys.setswitchinterval(SWITCH)
-    url = page_url(settings.server.host, settings.server.port)
+    url = page_url(settings.server.host, settings.server.port) + page
     Console(stderr=True).print(f"Visavis is ready: [bold]{url}[/bold]  (Ctrl-C stops it)", highlight=False)
     if settings.server.open_browser and has_display():
         threading.Thread(target=_open, args=(url,), daemon=True).start()

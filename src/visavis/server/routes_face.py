@@ -1,0 +1,243 @@
+"""The page `/face` and what it asks for: `POST /api/animate`, a recording in, its face out."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+from urllib.parse import quote
+
+import anyio
+import orjson
+import structlog
+from anyio import AsyncFile
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.requests import ClientDisconnect
+
+from visavis import exports
+from visavis.errors import VisavisError, for_people
+from visavis.exports import glb, json_track
+from visavis.server.recordings import MAX_SECONDS, Animated, Engines, animate
+from visavis.settings import Settings
+from visavis.track import Track, check_fps
+from visavis.track_stats import stats
+
+MAX_BYTES = 50 << 20
+WAITING = 8
+"""Recordings that may wait for the one that is being animated."""
+FORMATS = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "npz": "application/octet-stream",
+    "glb": "model/gltf-binary",
+}
+STATUS = {
+    "TOO_LARGE": 413,
+    "TOO_LONG": 413,
+    "NOT_MEDIA": 415,
+    "BUSY": 503,
+    "FACE_FAILED": 500,
+    "INTERNAL": 500,
+}
+"""HTTP status of an error's code; 422 for the others."""
+GONE = 499
+"""Nobody is there to read this status."""
+NAME_LENGTH = 120
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for: `format` is a kind of file, or "" for what the page needs; `avatar` is a .glb's."""
+
+    engine: str
+    fps: float
+    format: str
+    avatar: str
+    name: str
+
+
+class FaceRoutes:
+    """The handlers, and the one thread that animates. `recording` is a file of this machine to begin with."""
+
+    def __init__(self, settings: Settings, static: Path, recording: Path | None) -> None:
+        self._settings, self._static, self._recording = settings, static, recording
+        self._engines = Engines(settings)
+        self._thread = anyio.CapacityLimiter(1)
+        self._waiting = 0
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/face", self.page, methods=["GET"], include_in_schema=False)
+        router.add_api_route("/api/animate", self.offer, methods=["GET"])
+        router.add_api_route("/api/animate", self.animate, methods=["POST"])
+        return router
+
+    async def page(self) -> Response:
+        return FileResponse(self._static / "face.html", headers={"Cache-Control": "no-cache"})
+
+    async def offer(self) -> Response:
+        """What `POST /api/animate` takes."""
+        return JSONResponse(
+            {
+                "engine": self._engines.default,
+                "engines": self._engines.names,
+                "formats": list(FORMATS),
+                "maxBytes": MAX_BYTES,
+                "maxSeconds": MAX_SECONDS,
+                "recording": self._recording.name if self._recording else None,
+            },
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def animate(self, request: Request) -> Response:
+        """The face of the audio or video file in the body.
+
+        In the query: `engine`, `fps`, the `name` of the file, and `format` (csv, json, jsonl, npz, or glb and
+        its `avatar`) to be answered with that file, otherwise with the track, its sound and its numbers.
+        With `recording=1` and no body: the file that the server was started with. Errors are
+        `{code, message}`.
+        """
+        try:
+            order = self._order(request.query_params)
+            if request.query_params.get("recording"):
+                return await self._answer(request, order, self._own())
+            with TemporaryDirectory() as folder:
+                path = Path(folder, "recording")
+                async with await anyio.open_file(path, "wb") as file:
+                    await _receive(request, file)
+                return await self._answer(request, order, path)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except Exception as error:  # the caller is told in the form of all other errors
+            return _refusal(error)
+
+    def _order(self, query: Mapping[str, str]) -> Order:
+        engine = query.get("engine") or self._engines.default
+        self._engines.check(engine)
+        fps = query.get("fps", "30")
+        try:
+            check_fps(float(fps))
+        except ValueError:
+            raise VisavisError("BAD_FPS", f"fps={fps} is not a number of frames a second.") from None
+        format, avatar = query.get("format", ""), query.get("avatar") or glb.AVATAR
+        if format and format not in FORMATS:
+            raise VisavisError("BAD_FORMAT", f"A face can be had as {', '.join(FORMATS)}, not as {format!r}.")
+        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+            raise VisavisError("BAD_AVATAR", f"There is no avatar {avatar!r}.")
+        name = Path(query.get("name", "").replace("\\", "/")).name[-NAME_LENGTH:]
+        return Order(engine, float(fps), format, avatar, name or "recording")
+
+    def _own(self) -> Path:
+        if self._recording is None:
+            raise VisavisError("NO_RECORDING", "The server was started without a recording; send one.")
+        return self._recording
+
+    async def _answer(self, request: Request, order: Order, path: Path) -> Response:
+        if self._waiting > WAITING:
+            raise VisavisError("BUSY", "Many recordings are waiting already; try again in a minute.")
+        self._waiting += 1
+        try:
+            content = await _unless_gone(request, lambda: self._work(order, path), self._thread)
+        finally:
+            self._waiting -= 1
+        if content is None:
+            return Response(status_code=GONE)
+        if not order.format:
+            return Response(content, media_type="application/json")
+        file = quote(f"{Path(order.name).stem}.{order.format}")
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{file}"}
+        return Response(content, media_type=FORMATS[order.format], headers=headers)
+
+    def _work(self, order: Order, path: Path) -> bytes:
+        face = self._engines.load(order.engine)
+        try:
+            done = animate(path, face, order.fps, self._settings, anyio.from_thread.check_cancelled)
+        except VisavisError as error:
+            # The path is of no use to somebody who sent a file.
+            raise VisavisError(error.code, str(error).replace(str(path), order.name)) from error
+        track = replace(done.track, source=order.name)
+        if not order.format:
+            return document(replace(done, track=track))
+        return file_of(track, order)
+
+
+def document(done: Animated) -> bytes:
+    """What the page needs: the track as in a .json file, its sound as PCM16, and its numbers."""
+    track, sound = done.track, done.track.sound
+    file = io.BytesIO()
+    json_track.write(track, file)
+    return orjson.dumps(
+        {
+            "engine": done.engine,
+            "elapsed": round(done.elapsed, 3),
+            "stats": asdict(stats(track)),
+            "track": orjson.Fragment(file.getvalue()),
+            "sound": sound and {"rate": sound.rate, "pcm": b64encode(sound.pcm).decode()},
+        }
+    )
+
+
+def file_of(track: Track, order: Order) -> bytes:
+    head = glb.built_in(order.avatar) if order.format == "glb" else None
+    file = io.BytesIO()
+    exports.writer(Path(f"track.{order.format}"), head)(track, file)
+    return file.getvalue()
+
+
+async def _receive(request: Request, file: AsyncFile[bytes]) -> None:
+    """The body into `file`. Raises `VisavisError` when there is none or it is too large."""
+    length = request.headers.get("content-length", "")
+    size = 0
+    if length.isdecimal() and int(length) > 2 * MAX_BYTES:
+        raise _too_large()
+    async for piece in request.stream():
+        size += len(piece)
+        if size <= MAX_BYTES:
+            await file.write(piece)
+        elif size > 2 * MAX_BYTES:  # up to there it is thrown away: most clients send all before they listen
+            break
+    if size > MAX_BYTES:
+        raise _too_large()
+    if not size:
+        raise VisavisError("NO_SOUND", "The request has no file in it: send the recording as its body.")
+
+
+def _too_large() -> VisavisError:
+    return VisavisError(
+        "TOO_LARGE",
+        f"The file is larger than {MAX_BYTES >> 20} MB; send its sound alone, "
+        "or use the command `visavis animate`, which has no limit.",
+    )
+
+
+async def _unless_gone(request: Request, work: Callable[[], T], limiter: anyio.CapacityLimiter) -> T | None:
+    """The result of `work` in a thread; it is given up, and the result None, when the client leaves."""
+    result: T | None = None
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        result = await anyio.to_thread.run_sync(work, limiter=limiter)
+        tasks.cancel_scope.cancel()
+    return result
+
+
+def _refusal(error: Exception) -> JSONResponse:
+    known = for_people(error)
+    if known is None:
+        _log.error("a recording could not be animated", exc_info=error)
+        known = VisavisError("INTERNAL", "Something went wrong inside the server; its log says what.")
+    return JSONResponse({"code": known.code, "message": str(known)}, STATUS.get(known.code, 422))
