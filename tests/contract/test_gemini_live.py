@@ -160,7 +160,7 @@ def test_speech_is_transcribed_and_answered(talk: Talk, speech: bytes, late: boo
         await heard.agent.send(ev.MicOn(16_000))
         await speak(heard, speech + bytes(32_000))
         await heard.first(ev.ReplyDone)
-        assert heard.of(ev.UserSaid) == [ev.UserSaid("Hello there.")]
+        assert heard.of(ev.UserSaid) == [ev.UserSaid("Hello there.", answered=late)]
         assert heard.text("gemini-1") == "You said: Hello there."
         assert bytes(simulator.session.audio) == speech + bytes(32_000)
         assert heard.of(ev.UserPartial)[-1] == ev.UserPartial("Hello there.")

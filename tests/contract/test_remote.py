@@ -365,6 +365,7 @@ def test_whatever_an_agent_sends_is_understood_or_malformed(message: dict[str, A
         protocol.read_words,
         protocol.read_phonemes,
         protocol.read_action,
+        protocol.read_emotion,
     ):
         try:
             read(message)
@@ -389,9 +390,38 @@ def test_phonemes_and_stress_are_read() -> None:
     assert protocol.read_phonemes({}) is None
 
 
+def test_emotions_are_for_the_sound_that_follows() -> None:
+    async def moody(server: ServerConnection) -> None:
+        async for message in server:
+            if json.loads(message)["type"] == "text":
+                sound = {"type": "audio_delta", "data": protocol.encoded(bytes(RATE))}
+                for event in (
+                    {"type": "response_start"},
+                    {"type": "emotion", "name": "joy"},
+                    sound,
+                    {"type": "emotion", "name": "rage"},
+                    {"type": "emotion", "name": "doubt"},
+                    {"type": "emotion", "name": "neutral", "at_ms": 750},
+                    sound,
+                    {"type": "response_end"},
+                ):
+                    await server.send(json.dumps(event))
+
+    async def run() -> None:
+        async with serve(moody, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with hearing(engine(url)) as heard:
+                reply = await heard.ask("hello")
+                felt = [(emotion.name, emotion.at) for emotion in heard.of(ev.Emotion)]
+                assert felt == [("joy", 0.0), ("doubt", 0.5), ("neutral", 0.75)]
+                assert {emotion.reply for emotion in heard.of(ev.Emotion)} == {reply}
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("span", [(5, 4), (-1, 4), (0, 1e9), (True, 4), ("0", 1), (0, None)])
 def test_impossible_times_are_malformed(span: tuple[Any, Any]) -> None:
-    with pytest.raises(protocol.Malformed, match="start_ms"):
+    with pytest.raises(protocol.Malformed, match="_ms must"):
         protocol.read_words({"words": [{"text": "a", "start_ms": span[0], "end_ms": span[1]}]})
 
 

@@ -321,7 +321,7 @@ class GeminiAgent:
             self._ledger.setdefault("speech_end", _now())
             self._reached("end_of_turn")
             self._transcript.user(text, before)
-            await self._emit(ev.UserSaid(text))
+            await self._emit(ev.UserSaid(text, answered=bool(before)))
 
     def _nothing_said(self) -> None:
         """The microphone is off, and Gemini has understood nothing."""

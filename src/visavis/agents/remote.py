@@ -17,7 +17,7 @@ from visavis.agents import remote_protocol as protocol
 from visavis.agents.remote_line import Line, dial, public
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Upstream
-from visavis.audio import Resampler
+from visavis.audio import BYTES, Resampler
 from visavis.errors import ConfigurationError, VisavisError
 from visavis.settings import Settings
 
@@ -97,6 +97,8 @@ class _Response:
     """Its text comes without times."""
     sounding: bool = False
     """There is sound."""
+    samples: int = 0
+    """How much of it there is, at `RATE`."""
 
 
 class RemoteAgent:
@@ -251,6 +253,8 @@ class RemoteAgent:
                 await self._words(line, protocol.text(message, "delta"))
             case "response_end" if self._current(message):
                 await self._end(line, protocol.text(message, "transcript"))
+            case "emotion" if self._current(message):
+                await self._feel(line, *protocol.read_emotion(message))
             case "user_transcript":
                 await self._user_said(protocol.text(message, "transcript").strip())
             case "user_speaking":
@@ -315,8 +319,14 @@ class RemoteAgent:
             response.sounding = True
             await self._emit(ev.Milestone(response.id, "first_audio", _now()))
         pcm = response.voice(pcm)
+        response.samples += len(pcm) // BYTES
         if response.room > 0 and (pcm or words or phonemes is not None):
             await self._emit(ev.ReplyAudio(response.id, pcm, words, phonemes))
+
+    async def _feel(self, line: Line, name: ev.EmotionName, at: float | None) -> None:
+        response = self._response or await self._begin(line, "")
+        now = response.samples / protocol.RATE
+        await self._emit(ev.Emotion(response.id, name, now if at is None else at))
 
     async def _words(self, line: Line, text: str) -> None:
         response = self._response or await self._begin(line, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 import pybase64
@@ -120,6 +120,17 @@ def read_action(message: Message) -> tuple[str, Message]:
     return name[:LONGEST_NAME], _field(message, "arguments", dict, {})
 
 
+def read_emotion(message: Message) -> tuple[ev.EmotionName, float | None]:
+    """The face from then on, and when in the response's audio that is, in seconds, if the message says."""
+    name = text(message, "name")
+    emotion = next((known for known in get_args(ev.EmotionName) if known == name), None)
+    if emotion is None:
+        raise Malformed(f"name must be one of {', '.join(get_args(ev.EmotionName))}")
+    if message.get("at_ms") is None:
+        return emotion, None
+    return emotion, _seconds(message, "at_ms")
+
+
 def read_error(message: Message) -> tuple[str, str]:
     """An error's code and sentence; `error` is a sentence, or an object with `code` and `message`."""
     error = message.get("error")
@@ -166,14 +177,19 @@ def _entries(message: Message, name: str) -> list[Message]:
 
 
 def _span(entry: Message) -> tuple[float, float]:
-    times = [entry.get(name) for name in ("start_ms", "end_ms")]
-    start, end = (
-        time / 1000 if isinstance(time, int | float) and not isinstance(time, bool) else math.nan
-        for time in times
-    )
-    if not 0 <= start <= end <= LONGEST_REPLY:  # also false for what is not a number
-        raise Malformed("start_ms and end_ms must be milliseconds of the response's audio, in order")
+    start, end = _seconds(entry, "start_ms"), _seconds(entry, "end_ms")
+    if start > end:
+        raise Malformed("start_ms must not be after end_ms")
     return start, end
+
+
+def _seconds(message: Message, name: str) -> float:
+    """A time in the response's audio."""
+    time = message.get(name)
+    seconds = time / 1000 if isinstance(time, int | float) and not isinstance(time, bool) else math.nan
+    if not 0 <= seconds <= LONGEST_REPLY:  # also false for what is not a number
+        raise Malformed(f"{name} must be milliseconds of the response's audio")
+    return seconds
 
 
 def _stress(entry: Message) -> int:
