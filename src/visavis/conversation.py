@@ -304,11 +304,11 @@ class Conversation:
         if turn.busy or turn.closing:
             return
         new = turn.length - turn.asked
-        stock = turn.asked - turn.sent
         count = new
         if turn.phonemes is None:
-            hurry = turn.done or stock < self.policy.lead * self.media.fps
-            if stock >= self.policy.ahead or (new < self.policy.chunk and not hurry):
+            # What a face that looks ahead still holds back is no reserve.
+            hurry = turn.done or turn.ready - turn.sent < self.policy.lead * self.media.fps
+            if turn.asked - turn.sent >= self.policy.ahead or (new < self.policy.chunk and not hurry):
                 return
             count = min(new, self.policy.chunk)
         last = turn.done and count == new
