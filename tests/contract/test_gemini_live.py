@@ -154,6 +154,18 @@ def test_words_that_come_after_the_sound_belong_to_it(talk: Talk) -> None:
     talk(script, late_words=True)
 
 
+def test_half_a_minute_in_one_message_is_taken(talk: Talk, voice: SimulatedVoice) -> None:
+    long = "one two three four five six seven eight nine ten, " * 9
+
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        reply = await heard.ask("go on")
+        assert heard.pcm(reply) == voice.say(long)[0]
+        assert len(heard.pcm(reply)) > 25 * RATE * 2
+        assert len([event for event in heard.of(ev.ReplyAudio) if event.pcm]) == 1
+
+    talk(script, chunk_ms=0, answers=long)
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_speech_is_transcribed_and_answered(talk: Talk, speech: bytes, late: bool) -> None:
     async def script(simulator: GeminiSimulator, heard: Heard) -> None:
@@ -253,15 +265,16 @@ def test_a_long_talk_does_not_grow(talk: Talk) -> None:
     talk(script)
 
 
-def test_a_reply_that_was_heard_keeps_its_session(talk: Talk) -> None:
+@pytest.mark.parametrize("tag", ["", "[smile] "])
+def test_a_reply_that_was_heard_keeps_its_session(talk: Talk, tag: str) -> None:
     async def script(simulator: GeminiSimulator, heard: Heard) -> None:
         reply = await heard.ask("one two three")
         await heard.agent.send(ev.CancelReply(reply, 2.0, "You said: one two three"))
         await heard.ask("and now")
         assert len(simulator.sessions) == 1
-        assert simulator.asked[-1][1] == ("assistant", "You said: one two three")
+        assert simulator.asked[-1][1] == ("assistant", f"{tag}You said: one two three")
 
-    talk(script)
+    talk(script, answers=tag + "You said: {}")
 
 
 def test_the_users_voice_takes_the_turn_and_is_heard_by_the_fresh_session(talk: Talk, speech: bytes) -> None:

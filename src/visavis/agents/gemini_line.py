@@ -20,6 +20,8 @@ from visavis.stages import Message
 INPUT_RATE, OUTPUT_RATE = 16_000, 24_000
 """Hz; the Live API knows no others."""
 CLOSING_SECONDS = 1.0
+MAX_MESSAGE = 16 << 20
+"""Bytes of the largest message the provider may send."""
 LONGEST_REASON = 300
 """Characters of the provider's own words that are passed on."""
 AUDIO = f"audio/pcm;rate={INPUT_RATE}"
@@ -71,6 +73,7 @@ class Dialler:
             http_options=types.HttpOptions(
                 base_url=settings.base_url.rstrip("/") or None,
                 api_version=settings.api_version or ("v1alpha" if alpha else "v1beta"),
+                async_client_args={"max_size": MAX_MESSAGE, "close_timeout": CLOSING_SECONDS},
             ),
         )
 

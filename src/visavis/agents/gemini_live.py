@@ -17,6 +17,7 @@ import anyio
 import numpy as np
 from websockets.exceptions import ConnectionClosed
 
+from visavis import emotions
 from visavis import events as ev
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Upstream
@@ -107,7 +108,7 @@ class GeminiAgent:
         self._speaking = False  # the last reply may still be heard
         self._dropping = False  # what comes belongs to a reply that was cut off
         self._open = False  # the turn of the last reply has not ended
-        self._heard = ""  # what the user has said and the session has not been told
+        self._heard = ""  # what the user seems to be saying
         self._recent = _Sound(REPLAYED)
         self._unsent = _Sound(UNSENT)
         self._interrupted = False  # by voice: what the microphone hears now belongs to the next question
@@ -177,7 +178,7 @@ class GeminiAgent:
         if reply is not None:
             unfinished = self._reply == reply
             said = self._transcript.cut(reply, heard)
-            if unfinished or said.split() != heard.split():
+            if unfinished or emotions.read(said)[0] != heard.split():
                 self._replace()
             return
         if self._asked or self._reply is not None:
