@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any, get_args
 
@@ -26,6 +28,7 @@ from visavis.simulators.voice import RATE, SimulatedVoice
 FAST = 1e6
 KEY = "sk-secret-0123456789"
 QUESTION = "Tell me about the weather, and then about the sea, please"
+OURS = [tracemalloc.Filter(True, "*/visavis/agents/*"), tracemalloc.Filter(True, "*/visavis/conversation.py")]
 Script = Callable[[OpenAISimulator, Listener], Awaitable[None]]
 CONFETTI = {
     "name": "confetti",
@@ -385,6 +388,114 @@ def test_sound_from_before_the_connection_is_not_lost(voice: SimulatedVoice) -> 
         user.feed(ev.MicOn(user.rate))
         await user.speak(bytes(RATE * 2))
         await simulator.until(lambda: bool(simulator.sessions) and simulator.session.audio == RATE * 2)
+
+    talk(voice, script)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "odd", "message": "Something is odd."}, "UPSTREAM_ERROR"),
+        ({"code": "odd", "message": "No such voice.", "event_id": "settings"}, "BAD_CONFIGURATION"),
+        ({"code": "odd", "message": "It is gone.", "event_id": "quiet"}, None),
+        ({"code": "response_cancel_not_active", "message": "There is none."}, None),
+    ],
+)
+def test_an_error_between_turns_is_told_when_it_matters(
+    voice: SimulatedVoice, error: dict[str, Any], code: str | None
+) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.ask("Good morning to you")
+        await simulator.session.send("error", error={"type": "invalid_request_error", **error})
+        assert await user.ask("And now?") == "You said: And now?"
+        assert problems(user) == ([code] if code else [])
+        assert len(simulator.sessions) == 1
+
+    talk(voice, script)
+
+
+def test_an_error_while_a_question_waits_is_told_and_the_next_one_works(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.write("Good morning to you")
+        await simulator.until(lambda: bool(simulator.sessions and simulator.session.asked))
+        await user.write("Good evening to you")
+        await simulator.session.send("error", error={"code": "odd", "message": "Something is odd."})
+        assert (await user.came(ev.Problem)).code == "UPSTREAM_ERROR"
+        assert await user.ask("And now?") == "You said: And now?"
+
+    talk(voice, script)
+
+
+def test_a_model_without_an_answer_is_a_sentence(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.write("Good morning to you")
+        assert (await user.came(ev.Problem)).code == "AGENT_SILENT"
+        assert user.of(ev.StateChanged)[-1].state == "listening"
+
+    talk(voice, script, answers="")
+
+
+def test_words_that_could_not_be_written_down_do_not_matter(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.ask("Good morning to you")
+        kind = "conversation.item.input_audio_transcription"
+        await simulator.session.send(f"{kind}.failed", item_id="item", error={"code": "odd"})
+        await simulator.session.send(f"{kind}.completed", item_id="item", transcript=" ")
+        assert await user.ask("And now?") == "You said: And now?"
+        assert not user.of(ev.UserSaid)
+        assert not problems(user)
+
+    talk(voice, script)
+
+
+def test_a_response_that_has_said_nothing_yet_is_cancelled(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.write("Good morning to you")
+        await simulator.until(lambda: bool(simulator.sessions and simulator.session.asked))
+        assert await user.interrupt() is None
+        await simulator.until(lambda: kinds(simulator.session) == ["response.cancel"])
+        assert await user.ask("And now?") == "You said: And now?"
+        assert len(user.of(ev.ReplyStarted)) == 1
+        assert not problems(user)
+
+    talk(voice, script, delay=0.2)
+
+
+def test_arguments_that_are_no_json_object_are_none(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.ask("confetti please {oops}")
+        assert user.of(ev.Action)[0] == ev.Action("confetti", {})
+
+    talk(voice, script)
+
+
+def test_a_long_talk_leaves_nothing_behind(voice: SimulatedVoice) -> None:
+    """As many turns as half an hour holds, every other reply cut off."""
+
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        user.feed(ev.MicOn(user.rate))
+        speech = voice.say("How are you today?")[0] + bytes(RATE * 2)
+
+        async def turns(count: int) -> int:
+            for number in range(count):
+                done = len(user.of(ev.ReplyDone))
+                await user.speak(speech)
+                await user.came(ev.ReplyDone, done + 1)
+                user.play(60 if number % 2 else 0.8)
+                await user.interrupt()
+                for kept in (user.shown, user.said, simulator.session.asked, simulator.session.received):
+                    kept.clear()
+            gc.collect()
+            # Small tuples stay in Python's own store when they are free.
+            traces = tracemalloc.take_snapshot().filter_traces(OURS).traces
+            return sum(trace.size for trace in traces if trace.size > 128)
+
+        tracemalloc.start()
+        await turns(20)
+        before = await turns(10)
+        assert await turns(60) < before + 20_000
+        tracemalloc.stop()
+        assert simulator.session.audio > 90 * len(speech) * 0.9
 
     talk(voice, script)
 
