@@ -119,9 +119,10 @@ class Page {
     const file = byId("file");
     file.textContent = this.source!.name;
     file.hidden = false;
-    byId("drop").hidden = true;
     document.title = `${this.source!.name} · Visavis`;
     for (const id of ["back", "play", "forward", "export"]) byId<HTMLButtonElement>(id).disabled = false;
+    if (byId("drop").contains(document.activeElement)) byId("play").focus();
+    byId("drop").hidden = true;
     const { answer, seconds, frames, fps } = recording;
     const facts = [
       `${seconds.toFixed(1)} s`, `${frames} frames, ${fps} a second`,
