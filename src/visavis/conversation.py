@@ -131,6 +131,8 @@ class Conversation:
 
     def _back(self, now: float) -> None:
         self._away = None
+        for later in self._next:
+            later.waiting = None
         if (turn := self._turn) is None:
             return
         first = turn.unheard(now)

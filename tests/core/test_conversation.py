@@ -384,3 +384,19 @@ def test_words_that_arrive_after_their_answer_are_shown_and_wait_for_nothing() -
     log = drive(talk, [*script, (2.0, ev.UserSaid("hello there", answered=True))])
     assert only(log, ev.UserTurn) == [ev.UserTurn(1, "hello there")]
     assert (talk.state, talk.deadline) == ("listening", None)
+
+
+def test_a_reply_that_waits_its_turn_waits_for_nothing_once_the_client_is_back() -> None:
+    script: list[tuple[float, ev.Event]] = [
+        (0.0, ev.ReplyStarted("a")),
+        (0.0, ev.ReplyDone("a")),
+        (0.0, ev.ClientLost()),
+        (0.0, ev.ReplyStarted("b")),
+        (0.0, ev.ReplyAudio("b", bytes(48_000))),
+        (0.0, ev.ReplyDone("b")),
+        (0.1, ev.ClientBack()),
+    ]
+    log = drive(Conversation(), script)
+    assert not only(log, ev.BargedIn)
+    assert [ended.turn for ended in only(log, ev.TurnEnded)] == [1, 2]
+    assert log[-1][0] < 2.0
