@@ -207,11 +207,13 @@ class Conversation:
         if self._asked is not None:
             turn.ledger.setdefault("speech_end", self._asked)
         if self._turn is None:
-            self._turn = turn
+            self._take_up(turn)
         else:
             self._next.append(turn)
-        if self._away is not None:
-            turn.waiting = self._away
+
+    def _take_up(self, turn: Turn) -> None:
+        self._turn = turn
+        turn.waiting = self._away
 
     def _grow(self, turn: Turn, event: ev.ReplyAudio | ev.ReplyText | ev.Emotion | ev.ReplyDone) -> None:
         match event:
@@ -296,7 +298,8 @@ class Conversation:
         if turn.waiting is not None:
             if self._away is None and now >= turn.waiting + self.policy.patience:
                 self._go_on(turn, now)
-                self._out.append(ev.BargedIn(turn.number, "resume"))
+                if turn.shown:
+                    self._out.append(ev.BargedIn(turn.number, "resume"))
         elif not turn.done and now >= turn.touched + self.policy.patience:
             self._out.append(ev.Problem("AGENT_TIMEOUT", "The answer stopped coming."))
             self._give_up(turn, now)
@@ -423,7 +426,7 @@ class Conversation:
                 self._tell_ledger(turn)
             self._out.append(ev.TurnEnded(turn.number, text, interrupted, heard))
         if self._next:
-            self._turn = self._next.popleft()
+            self._take_up(self._next.popleft())
         else:
             self._enter("listening" if self._owed is None else "thinking")
 

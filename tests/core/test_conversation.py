@@ -400,3 +400,14 @@ def test_a_reply_that_waits_its_turn_waits_for_nothing_once_the_client_is_back()
     assert not only(log, ev.BargedIn)
     assert [ended.turn for ended in only(log, ev.TurnEnded)] == [1, 2]
     assert log[-1][0] < 2.0
+
+
+def test_a_reply_that_begins_while_the_client_is_away_is_heard_when_it_is_back() -> None:
+    """Also when it has to wait for another one first."""
+    _, first = reply(24_000, id="a")
+    _, second = reply(24_000, id="b", at=0.2)
+    away: list[tuple[float, ev.Event]] = [(0.1, ev.ClientLost()), (2.0, ev.ClientBack())]
+    log = drive(Conversation(), [*first, *away, *second])
+    assert [turn.interrupted for turn in only(log, ev.TurnEnded)] == [False, False]
+    assert of(log, ev.TurnEnded)[-1][0] == pytest.approx(4.0, abs=0.2)
+    assert not only(log, ev.BargedIn)

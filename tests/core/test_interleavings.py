@@ -78,7 +78,7 @@ class Client:
                 self.turn = None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.tuples(STEPS, st.floats(0, 0.4)), max_size=120))
 def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) -> None:
     talk, client, now = Conversation(policy=Policy(patience=4.0)), Client(), 0.0
@@ -135,7 +135,7 @@ def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) 
     st.floats(0, 0.2),
     st.integers(1, 6),
 )
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_any_cutting_of_the_audio_gives_the_same_frames(
     pieces: list[int], look_ahead: int, spacing: float, group: int
 ) -> None:

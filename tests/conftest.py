@@ -1,0 +1,11 @@
+"""Every run tries the same examples; `HYPOTHESIS_PROFILE=explore` tries new ones, and more of them."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, max_examples=200)
+settings.register_profile("explore", max_examples=5000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
