@@ -199,6 +199,22 @@ def test_a_voice_interrupts_and_the_provider_is_told_what_was_heard(voice: Simul
     talk(voice, script)
 
 
+def test_a_voice_that_may_not_interrupt_is_answered_afterwards(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        user.feed(ev.MicOn(user.rate))
+        await user.write("Good morning to you")
+        await user.came(ev.ReplyAudio)
+        await user.speak(voice.say("How are you today?")[0] + bytes(RATE * 2))
+        await user.came(ev.ReplyDone, 2)
+        assert not user.of(ev.UserInterrupts)
+        assert [text for role, text in simulator.session.asked[-1] if role == "assistant"] == [
+            "You said: Good morning to you"
+        ]
+        assert not problems(user)
+
+    talk(voice, script, {"vad_interrupt_response": False}, speed=8.0)
+
+
 @pytest.mark.parametrize("protocol", ["ga", "beta"])
 def test_a_reply_cut_off_while_it_is_made_is_cancelled_and_cut(voice: SimulatedVoice, protocol: str) -> None:
     async def script(simulator: OpenAISimulator, user: Listener) -> None:

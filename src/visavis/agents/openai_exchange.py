@@ -194,6 +194,8 @@ class Exchange:
         self._question, self.speaking = item, False
         if self._by_hand:
             self._by_hand -= 1
+        elif self.active is not None and not self._settings.vad_interrupt_response:
+            self._ask_again = True  # the provider makes one response at a time
         else:
             self._awaited, self._unwanted = True, False  # the provider answers by itself
 
