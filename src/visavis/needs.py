@@ -8,6 +8,7 @@ STAGES = {
     ("vad", "silero"): ("silero-vad",),
     ("end_of_turn", "smart_turn"): ("smart-turn",),
     ("asr", "moonshine"): ("moonshine-base-en",),
+    ("asr", "whisper"): ("whisper-base", "whisper-base-part2"),
     ("llm", "demo"): ("smollm2-135m", "minilm", "minilm-tokenizer"),
 }
 """The models of the stages that come with Visavis; hibari carries its own inside its package."""
@@ -17,5 +18,7 @@ def needed_models(settings: Settings) -> list[str]:
     """The names of the models that the chosen agent loads, as `visavis models list` shows them."""
     if settings.agent != "embedded":
         return []
-    chosen = settings.stages.model_dump().items()
-    return [name for stage in chosen for name in STAGES.get(stage, ())]
+    chosen = settings.stages.model_dump()
+    if settings.whisper.model and chosen["asr"] == "whisper":
+        del chosen["asr"]  # the user's own
+    return [name for stage in chosen.items() for name in STAGES.get(stage, ())]

@@ -47,6 +47,9 @@ class AssistantSettings(Section):
         "You are a friendly person talking face to face. Answer in one or two short spoken sentences. "
         "If you do not know something, say so."
     )
+    language: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
+    """What is spoken, as a code such as `pl` or `pt-BR`; another one than English changes the defaults of
+    `stages.asr` and `stages.tts`."""
     memory_turns: int = Field(12, ge=1, le=200)
     """Messages of the conversation that the language model is shown."""
     seed: int = 0
@@ -114,6 +117,23 @@ class OpenAISettings(Section):
 
 class VoiceSettings(Section):
     speed: float = Field(1.0, ge=0.5, le=2.0)
+
+
+class WhisperSettings(Section):
+    """Speech to text with Whisper, in 99 languages."""
+
+    model: str = ""
+    """A size such as `small` (downloaded from Hugging Face), or the folder of a converted model; empty is
+    the `base` model of the model store."""
+    language: str = ""
+    """A code such as `pl`; empty is `assistant.language`, `detect` listens for it in every utterance."""
+
+
+class EspeakSettings(Section):
+    """Text to speech with espeak-ng, in more than a hundred languages."""
+
+    voice: str = ""
+    """A voice such as `pl`, `pt-br` or `en-us+f3`; empty is `assistant.language`."""
 
 
 class FaceSettings(Section):
@@ -211,6 +231,8 @@ class Settings(Section):
     stages: StageSettings = StageSettings()
     llm: LanguageModelSettings = LanguageModelSettings()
     voice: VoiceSettings = VoiceSettings()
+    whisper: WhisperSettings = WhisperSettings()
+    espeak: EspeakSettings = EspeakSettings()
     face: FaceSettings = FaceSettings()
     models: ModelSettings = ModelSettings()
     scripted: ScriptedSettings = ScriptedSettings()

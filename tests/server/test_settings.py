@@ -120,6 +120,21 @@ def test_secrets_are_neither_shown_nor_printed(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("environment", "asr", "tts"),
+    [
+        ({"ASSISTANT_LANGUAGE": "pl"}, "whisper", "espeak"),
+        ({"ASSISTANT_LANGUAGE": "en-GB"}, "moonshine", "hibari"),
+        ({"ASSISTANT_LANGUAGE": "pl", "VISAVIS_STAGES__TTS": "hibari"}, "whisper", "hibari"),
+    ],
+)
+def test_another_language_chooses_ears_and_voice(
+    tmp_path: Path, environment: dict[str, str], asr: str, tts: str
+) -> None:
+    stages = load_settings({}, None, environment, tmp_path).stages
+    assert (stages.asr, stages.tts) == (asr, tts)
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path) -> None:
     assert load_settings({}, None, {"VISAVIS_MODELS": "~/m"}, tmp_path).models.cache == Path.home() / "m"
 

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 from visavis.stages import LISTEN_RATE, Samples
-from visavis.stages.asr_moonshine import (
-    LEAD,
-    LONGEST_PIECE,
-    SHORTEST_PIECE,
-    _read_vocabulary,
-    pieces,
-    without_lead,
-)
+from visavis.stages.asr_moonshine import _read_vocabulary
 from visavis.stages.end_of_turn_smart_turn import HOP, WINDOW, _mel_filters, log_mel
+from visavis.stages.pieces import LEAD, LONGEST_PIECE, SHORTEST_PIECE, pieces, without_lead
 
 
 def tone(hertz: float, seconds: float, level: float = 0.5) -> Samples:

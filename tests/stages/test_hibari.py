@@ -6,21 +6,19 @@ import numpy as np
 import pytest
 
 from visavis.audio import to_float
+from visavis.stages.phones import Phone, louder, trim, words_of
 from visavis.stages.tts_hibari import (
     _IPA,
     DURATIONS,
+    GAIN,
     MAX_CHARACTERS,
     MAX_PHONEMES,
     RATE,
     UNIT,
     Hibari,
-    Phone,
     SpokenWord,
     _breaths,
-    louder,
     phones_of,
-    trim,
-    words_of,
 )
 
 
@@ -192,11 +190,11 @@ def test_words_are_covered_by_their_phones() -> None:
 
 def test_louder_never_clips_and_never_bends_quiet_sound() -> None:
     ramp = np.linspace(-1, 1, 1_001, dtype=np.float32)
-    loud = louder(ramp)
+    loud = louder(ramp, GAIN)
     assert np.abs(loud).max() < 1.0
     assert (np.diff(loud) > 0).all()
     quiet = ramp[np.abs(ramp) < 0.2]
-    assert louder(quiet) == pytest.approx(quiet * 10 ** (8 / 20), rel=1e-5)
+    assert louder(quiet, GAIN) == pytest.approx(quiet * 10 ** (8 / 20), rel=1e-5)
 
 
 def test_symbols_of_ipa_are_letters() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +12,17 @@ from visavis.settings import Settings
 from visavis.stages import LISTEN_RATE, Samples, Transcript
 from visavis.stages.moonshine_graphs import ATTEND, ENCODER, STEP, VERSION, convert
 from visavis.stages.onnx import release_memory, session
+from visavis.stages.pieces import pieces, without_lead
 
 BEGIN, END = 1, 2
 """Token ids of the beginning and the end of a text; smaller ids and `BEGIN` have no text."""
 LAYERS, HEADS, WIDTH = 8, 8, 52
 TOKENS_PER_SECOND, LEAST_TOKENS = 6.5, 8
 """Bounds on the text of a piece: a network that starts to repeat itself is stopped there."""
-SHORTEST_PIECE, LONGEST_PIECE = 8 * LISTEN_RATE, 15 * LISTEN_RATE
-"""Samples: longer audio is cut between these at its quietest point, and heard in pieces."""
-LEAD = LISTEN_RATE // 5
-"""Samples of silence kept before the first sound: with more, the network may invent a word."""
 SETTLE = 3 * LISTEN_RATE // 10
 """Zeros put after the audio. They keep the network from inventing or repeating words when speech is cut off
 (at 0.32 s of 8 questions: 5 repetitions without, none with them) and cost finished speech nothing (0 errors
 in 214 words either way, 5 % more time)."""
-BLOCK = LISTEN_RATE // 100
-"""Samples in one step of the loudness curve."""
-SILENCE = 1e-3
-"""Peak amplitude (-60 dB) below which there is nothing to hear."""
 
 
 class Moonshine:
@@ -89,33 +81,6 @@ def load(settings: Settings) -> Moonshine:
     engine(np.sin(np.arange(LISTEN_RATE, dtype=np.float32)))
     release_memory()
     return engine
-
-
-def without_lead(audio: Samples) -> Samples:
-    """`audio` from `LEAD` samples before its first sound (30 dB below its loudest 10 ms); empty if silent."""
-    if not len(audio) or np.abs(audio).max() < SILENCE:
-        return audio[:0]
-    power = _power(audio)
-    first = int(np.argmax(power >= power.max() * 1e-3)) * BLOCK
-    return audio[max(0, first - LEAD) :]
-
-
-def pieces(audio: Samples) -> Iterator[Samples]:
-    """`audio` cut at its quietest points into pieces of at most `LONGEST_PIECE` samples."""
-    while len(audio) > LONGEST_PIECE:
-        power = np.convolve(_power(audio[SHORTEST_PIECE:LONGEST_PIECE]), np.ones(20), "valid")  # 0.2 s
-        cut = SHORTEST_PIECE + (int(np.argmin(power)) + 10) * BLOCK
-        yield audio[:cut]
-        audio = audio[cut:]
-    if len(audio):
-        yield audio
-
-
-def _power(audio: Samples) -> NDArray[np.floating]:
-    """Mean square of each `BLOCK`; the last one may be short."""
-    starts = np.arange(0, len(audio), BLOCK)
-    power: NDArray[np.floating] = np.add.reduceat(audio * audio, starts) / BLOCK
-    return power
 
 
 def _past(name: str) -> str:

@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import hibari
 import numpy as np
@@ -21,15 +20,27 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from visavis.audio import to_pcm
-from visavis.events import Phoneme, Word
+from visavis.events import Phoneme
 from visavis.settings import Settings
 from visavis.stages import Speech
 from visavis.stages.onnx import session
+from visavis.stages.phones import (
+    BLOCK,
+    FLOOR,
+    SILENCE,
+    SPEECH_RATE,
+    TAIL,
+    Phone,
+    Wave,
+    joined,
+    louder,
+    loudness,
+    trim,
+    words_of,
+)
 from visavis.stages.spoken_text import align, speakable
 
-Wave = NDArray[np.float32]
-
-RATE = 24_000
+RATE = SPEECH_RATE
 MAX_CHARACTERS = 5_000
 """Longest text of one call, about five minutes of speech; the rest is not spoken."""
 MAX_PHONEMES = 400
@@ -40,19 +51,12 @@ UNIT = 0.025
 LAG = 0.055
 """Seconds by which the network's durations run behind its sound: median over sibilants and stop closures in
 20 sentences (50 ms at the ends of s, z and sh, 58 ms at the middle of closures, quartiles 40-75 ms)."""
-LEAD, PAUSE, TAIL = 0.02, 0.30, 0.12
-"""Seconds of silence kept before speech, between sentences and after the last one."""
+PAUSE = 0.30
+"""Seconds of silence between sentences."""
 GAIN = 10 ** (8 / 20)
 """hibari speaks at -27 dB RMS; 8 dB more is the level of other voices."""
-KNEE = 0.6
-"""Above this amplitude the limiter bends the wave instead of clipping it."""
-BLOCK = 120
-"""Samples in one step (5 ms) of the loudness curve that finds silence."""
-FLOOR = 32.0
-"""Decibels below the loud parts (90th percentile) at which a pause begins."""
 HUSH = 0.08
 """Seconds of silence at the end of a phoneme that count as a pause and not as part of it."""
-SILENCE = "sil"
 
 _IPA = {
     "A": "eɪ", "I": "aɪ", "O": "oʊ", "W": "aʊ", "Y": "ɔɪ", "Q": "əʊ", "ʤ": "dʒ", "ʧ": "tʃ", "T": "ɾ",
@@ -68,16 +72,6 @@ class SpokenWord:
     """The symbols of one spoken word, and the index of the written word it belongs to."""
 
     symbols: str
-    owner: int
-
-
-class Phone(NamedTuple):
-    """A stretch of sound: IPA or "sil", seconds, stress 0-2, and the written word it belongs to (or -1)."""
-
-    symbol: str
-    start: float
-    end: float
-    stress: int
     owner: int
 
 
@@ -113,7 +107,7 @@ class Hibari:
         if not samples:
             return Speech(b"", (), ())
         return Speech(
-            to_pcm(louder(np.concatenate(waves))),
+            to_pcm(louder(np.concatenate(waves), GAIN)),
             tuple(words_of(text.split(), phones)),
             tuple(Phoneme(phone.symbol, phone.start, phone.end, phone.stress) for phone in joined(phones)),
         )
@@ -245,67 +239,5 @@ def _without_hush(phone: Phone, level: NDArray[np.float64]) -> list[Phone]:
     return [phone._replace(end=last), Phone(SILENCE, last, phone.end, 0, -1)]
 
 
-def loudness(wave: Wave) -> NDArray[np.float64]:
-    """Decibels relative to the loud parts (their 90th percentile), one value a `BLOCK`."""
-    blocks = wave[: len(wave) // BLOCK * BLOCK].reshape(-1, BLOCK).astype(np.float64)
-    level = 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
-    result: NDArray[np.float64] = level - np.percentile(level, 90) if len(level) else level
-    return result
-
-
-def trim(wave: Wave, phones: list[Phone], tail: float) -> tuple[Wave, list[Phone]]:
-    """Keep `LEAD` seconds before the first sound and `tail` after the last, in the wave and the times."""
-    loud = np.flatnonzero(loudness(wave) > -FLOOR - 8)  # 8 dB more, so that a soft h or f is not cut
-    if not len(loud):
-        return wave[:0], []
-    start = max(0, int(loud[0]) * BLOCK - round(LEAD * RATE))
-    stop = min(len(wave), (int(loud[-1]) + 1) * BLOCK + round(tail * RATE))
-    length = (stop - start) / RATE
-    kept = [
-        phone._replace(
-            start=min(max(phone.start - start / RATE, 0.0), length),
-            end=min(max(phone.end - start / RATE, 0.0), length),
-        )
-        for phone in phones
-    ]
-    return wave[start:stop], [phone for phone in kept if phone.end > phone.start]
-
-
 def _moved(phone: Phone, seconds: float) -> Phone:
     return phone._replace(start=phone.start + seconds, end=phone.end + seconds)
-
-
-def joined(phones: list[Phone]) -> Iterator[Phone]:
-    """The phones with neighbouring silences made one."""
-    pending: Phone | None = None
-    for phone in phones:
-        if pending and pending.symbol == SILENCE == phone.symbol:
-            pending = pending._replace(end=phone.end)
-            continue
-        if pending:
-            yield pending
-        pending = phone
-    if pending:
-        yield pending
-
-
-def words_of(written: list[str], phones: list[Phone]) -> Iterator[Word]:
-    """The written words with the time their phones take; a word without sound takes none."""
-    spans: dict[int, tuple[float, float]] = {}
-    for phone in phones:
-        if phone.owner >= 0:
-            start, _ = spans.get(phone.owner, (phone.start, 0.0))
-            spans[phone.owner] = (start, phone.end)
-    at = 0.0
-    for index, text in enumerate(written):
-        start, at = spans.get(index, (at, at))
-        yield Word(text, start, at)
-
-
-def louder(wave: Wave) -> Wave:
-    """`GAIN` times louder, bent smoothly above `KNEE` so that nothing clips."""
-    wave = wave * np.float32(GAIN)
-    over = np.abs(wave) - KNEE
-    bent = np.sign(wave) * (KNEE + (1 - KNEE) * np.tanh(np.maximum(over, 0) / (1 - KNEE)))
-    result: Wave = np.where(over > 0, bent, wave).astype(np.float32)
-    return result

@@ -1,0 +1,112 @@
+"""espeak-ng: its marks as phonemes and words, its languages, and what is said when it is missing."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+
+import pytest
+from tests.espeak import needs_espeak
+
+from visavis.errors import ConfigurationError
+from visavis.faces.viseme_table import BILABIAL, SYMBOLS
+from visavis.settings import AssistantSettings, EspeakSettings, Settings, VoiceSettings
+from visavis.stages import Speech, tts_espeak
+from visavis.stages.tts_espeak import Library, Mark, known, phones_of, pronounceable
+
+SENTENCES = {
+    "pl": "Cześć, proszę powiedz mi coś o pogodzie.",
+    "de": "Über Bücher spreche ich nicht.",
+    "es": "El perro de mi hermana se llama Pepe.",
+    "fr": "Bonjour, un bon vin blanc.",
+    "it": "Mi piace la pizza con i pomodori.",
+    "pt-BR": "Bom dia, meu amigo.",
+    "uk": "Добрий день, мамо.",
+    "zh": "你好,妈妈。",
+}
+
+
+def spoken(language: str, text: str, speed: float = 1.0) -> Speech:
+    assistant, voice = AssistantSettings(language=language), VoiceSettings(speed=speed)
+    return tts_espeak.load(Settings(assistant=assistant, voice=voice))(text)
+
+
+def symbols(speech: Speech) -> list[str]:
+    return [phoneme.symbol for phoneme in speech.phonemes or ()]
+
+
+# -- marks, without the library ----------------------------------------------------------------------------
+def test_marks_become_phones_that_tile_the_audio_and_belong_to_words() -> None:
+    marks = [
+        Mark(0, 0, ""),
+        Mark(10, None, "m"),
+        Mark(20, None, "ã"),
+        Mark(30, None, ""),
+        Mark(40, 5, ""),
+        Mark(40, None, "pʲ"),
+        Mark(50, None, "?"),
+        Mark(60, 0, ""),
+        Mark(60, None, "i"),
+    ]
+    phones = phones_of(marks, [0, 5], 8.0, 10)
+    assert [(phone.symbol, phone.start, phone.end, phone.owner) for phone in phones] == [
+        ("sil", 0.0, 1.0, -1),
+        ("m", 1.0, 2.0, 0),
+        ("a", 2.0, 3.0, 0),
+        ("sil", 3.0, 4.0, -1),
+        ("pj", 4.0, 6.0, 1),
+        ("i", 6.0, 8.0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ipa", "face"), [("tʃ", "tʃ"), ("yː", "y"), ("ɔ̃", "ɔ"), ("t͡ɕ", "tɕ"), ("ɓ", "b"), ("ç", "ç"), ("1", "")]
+)
+def test_only_signs_that_the_face_knows_are_left(ipa: str, face: str) -> None:
+    assert known(ipa) == face
+    assert set(face) <= SYMBOLS.keys()
+
+
+def test_what_is_not_spoken_is_blank_and_nothing_moves() -> None:
+    assert pronounceable("a *b* 😀 c\0") == "a  b    c "
+
+
+# -- the library ---------------------------------------------------------------------------------------------
+@needs_espeak
+@pytest.mark.parametrize(("language", "text"), SENTENCES.items(), ids=SENTENCES)
+def test_many_languages_have_words_and_phonemes(language: str, text: str) -> None:
+    speech = spoken(language, text)
+    assert [word.text for word in speech.words] == text.split()
+    assert all(word.start < word.end for word in speech.words)
+    assert len(set(symbols(speech))) >= 5
+
+
+@needs_espeak
+def test_the_lips_close_where_polish_writes_so() -> None:
+    speech = spoken("pl", "Mama ma psa, a papuga bawi babcię.")
+    rows = [SYMBOLS[symbol[0]] for symbol in symbols(speech) if symbol != "sil"]
+    assert sum(bool(BILABIAL[row]) for row in rows) == 9
+    word = next(word for word in speech.words if word.text == "papuga")
+    inside = [p.symbol for p in speech.phonemes or () if word.start <= p.start < word.end]
+    assert inside == ["p", "a", "p", "u", "ɡ", "a"]
+
+
+@needs_espeak
+def test_speed_is_the_speed() -> None:
+    slow, fast = (len(spoken("pl", SENTENCES["pl"], speed).pcm) for speed in (0.7, 1.4))
+    assert slow > 1.5 * fast
+
+
+@needs_espeak
+def test_a_voice_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="'nowhere'"):
+        tts_espeak.load(Settings(espeak=EspeakSettings(voice="nowhere")))
+
+
+def test_without_the_program_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    with pytest.raises(ConfigurationError, match="apt-get install espeak-ng"):
+        Library()
