@@ -16,12 +16,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from training.labels import CLOSURE, OUTPUTS
-from training.model import CONVOLVED, HIDDEN, INPUTS, RESTING, SHUT, STATE, TAPS
+from training.model import (
+    CONVOLVED,
+    HIDDEN,
+    INPUTS,
+    OPEN_BELOW,
+    RESTING,
+    SHARPENING,
+    SHUT,
+    STATE,
+    TAPS,
+    FaceNet,
+)
 from visavis.arkit import COUNT, INDEX, NAMES
 from visavis.faces.viseme_table import CHANNELS
+from visavis.stages.onnx import session
 
-SHARPENING, OPEN_BELOW = 1.6, 0.08
-"""A closure c that the net is not sure of is drawn as SHARPENING * (c - OPEN_BELOW): lips meet or do not."""
 HALVED = 1000
 """Numbers from which weights are kept as float16; they are float32 again once the model is loaded."""
 OPSET, IR = 17, 9
@@ -174,8 +184,27 @@ def _gates(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def main(weights: Path, out: Path) -> None:
     loaded = torch.load(weights, weights_only=True)
-    out.write_bytes(build({name: value.numpy() for name, value in loaded.items()}).SerializeToString())
-    print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
+    model = build({name: value.numpy() for name, value in loaded.items()}).SerializeToString()
+    net = FaceNet(loaded["mean"], 1 / loaded["scale"], 0.0).eval()
+    net.load_state_dict(loaded)
+    print(f"{out}: {len(model) / 1000:.0f} kB, differs by {difference(net, model):.1e} from its source")
+    out.write_bytes(model)
+
+
+def difference(net: FaceNet, model: bytes) -> float:
+    """The largest difference between the net and its file, heard in pieces of different lengths."""
+    graph, random = session(model), np.random.default_rng(0)
+    mel = random.normal(-6, 3, (2, 60, INPUTS)).astype(np.float32)
+    state = np.zeros((2, STATE), np.float32)
+    parts = []
+    for piece in np.split(mel, [1, 2, 5, 11, 40], axis=1):
+        part, state = graph.run(None, {"mel": piece, "state": state})
+        parts.append(part)
+    with torch.no_grad():
+        logits, _ = net(torch.from_numpy(mel), torch.zeros(2, STATE))
+        wanted = net.face(logits, sharp=True).numpy()
+    shown = [INDEX[shapes[0]] for shapes in CHANNELS.values()] + [INDEX["mouthClose"]]
+    return float(np.abs(np.concatenate(parts, 1)[..., shown] - wanted).max())
 
 
 if __name__ == "__main__":

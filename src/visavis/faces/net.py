@@ -15,35 +15,33 @@ from visavis.events import Phoneme
 from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples
 from visavis.faces.mel import BANDS, HOPS, RATE, MelStream
 from visavis.faces.retiming import Retiming
+from visavis.faces.viseme_table import CHANNELS
 from visavis.settings import Settings
 from visavis.stages.onnx import session
 
 MODEL = "face_net.onnx"
-"""mel float32[1, frames, 160], state float32[1, 704] -> blendshapes float32[1, frames, 52], state."""
-STATE = 704
+"""mel float32[lanes, frames, 160], state float32[lanes, n] -> blendshapes float32[lanes, frames, 52],
+and the state after them."""
 NATIVE = Media(RATE, 30)
 """What the net was trained on; other media are converted on the way in and on the way out."""
 LOOK_AHEAD = 2
 """Frames that the net hears before it moves the face."""
 GAINS = {
-    "jawOpen": 1.17,
-    "mouthClose": 1.17,
-    "mouthPucker": 1.4,
-    "mouthFunnel": 1.35,
-    "mouthSmileLeft": 1.8,
-    "mouthSmileRight": 1.8,
-    "mouthStretchLeft": 1.8,
-    "mouthStretchRight": 1.8,
-    "mouthLowerDownLeft": 1.5,
-    "mouthLowerDownRight": 1.5,
-    "mouthUpperUpLeft": 1.5,
-    "mouthUpperUpRight": 1.5,
-    "mouthPressLeft": 1.5,
-    "mouthPressRight": 1.5,
-    "mouthRollLower": 1.5,
-    "mouthRollUpper": 1.5,
+    "jaw": 1.15,
+    "lower": 3.0,
+    "upper": 6.6,
+    "smile": 3.2,
+    "stretch": 1.35,
+    "roll_lower": 1.45,
+    "roll_upper": 1.45,
+    "press": 1.45,
+    "tongue": 1.0,
+    "funnel": 1.8,
+    "pucker": 1.25,
 }
-"""Output gains: training pulls shapes towards their means, and its labels had weaker lips than faces."""
+"""Output gains by channel. With them the 95th percentiles in running speech, of voices that the net was not
+trained on, are those of a real face capture (jaw .24, lower .36, upper .32, smile .31, funnel .32, pucker
+.28). The others give back what training takes away by pulling every shape towards its mean."""
 GATE_DEPTH, GATE_FLOOR, GATE_RANGE = 42.0, -62.0, 12.0
 """Decibels: how far below the voice, and below which level in any case, the mouth rests; and how far above
 that it is free. Without the gate the net mumbles in a quiet room."""
@@ -59,7 +57,7 @@ class NetStream:
         self._resample = None if media.rate == RATE else soxr.ResampleStream(media.rate, RATE, 1)
         self._frames, self._mel = Framer(NATIVE), MelStream()
         self._loudness, self._gate = Loudness(NATIVE.fps), PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
-        self._state = np.zeros((1, STATE), np.float32)
+        self._state = np.zeros((1, net.get_inputs()[1].shape[1]), np.float32)
         self._heard = np.zeros((0, HOPS * BANDS + 1), np.float32)
         self._early = LOOK_AHEAD
         self._retime = Retiming(NATIVE.fps, media)
@@ -110,8 +108,9 @@ def load(settings: Settings) -> NetEngine:
 
 def _gains() -> NDArray[np.float32]:
     gains = np.ones(COUNT, np.float32)
-    for name, gain in GAINS.items():
-        gains[INDEX[name]] = gain
+    for channel, shapes in CHANNELS.items():
+        gains[[INDEX[shape] for shape in shapes]] = GAINS[channel]
+    gains[INDEX["mouthClose"]] = GAINS["jaw"]  # lips meet where the jaw is
     return gains
 
 
