@@ -21,4 +21,6 @@ def needed_models(settings: Settings) -> list[str]:
     chosen = settings.stages.model_dump()
     if settings.whisper.model and chosen["asr"] == "whisper":
         del chosen["asr"]  # the user's own
+    if chosen["llm"] == "demo" and settings.assistant.language.split("-")[0] != "en":
+        del chosen["llm"]  # it only says that it speaks English
     return [name for stage in chosen.items() for name in STAGES.get(stage, ())]

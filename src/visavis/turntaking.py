@@ -44,7 +44,7 @@ STATEMENT_ENDS = frozenset("you it do does well".split())
 NEVER_LAST = frozenset("and but or so because the a an my your our their if um uh er".split())
 """What even a question does not end on; "What are you looking for?" does end."""
 _HUM = re.compile(r"\b(?:m+|uh+)[- ]?h[mu]\w*")
-_WORD = re.compile(r"[a-z0-9']+")
+_WORD = re.compile(r"(?:[^\W_]|')+")
 
 
 def words(text: str) -> list[str]:

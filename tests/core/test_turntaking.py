@@ -24,6 +24,7 @@ from visavis.turntaking import (
     is_open,
     meaning,
     samples,
+    words,
 )
 
 Hears = Callable[[AskWords], Transcript]
@@ -398,3 +399,11 @@ def test_a_turn_ends_once_and_takes_back_only_what_it_began(
 def test_every_spoken_turn_ends_without_any_answer(frames: list[float]) -> None:
     happened = turn(SPOKEN + frames + [0] * (WAIT_LONGEST // VAD_FRAME + 2), None, None)
     assert kinds(happened)[-1] is Turn.END
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("Dzień dobry!", 2), ("Добрий день, мамо.", 3), ("don't_stop", 2)]
+)
+def test_words_of_any_language_are_words(text: str, count: int) -> None:
+    assert len(words(text)) == count
+    assert meaning(text) == "content"

@@ -20,6 +20,7 @@ import numpy as np
 from visavis.models import ModelStore
 from visavis.settings import AssistantSettings, Settings
 from visavis.stages import Message
+from visavis.stages.only_english import OnlyEnglish
 from visavis.stages.onnx import release_memory
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
@@ -52,8 +53,10 @@ _LONGEST_INSTRUCTIONS = 1_200
 """What the small model is shown of the conversation; more only confuses and slows it."""
 
 
-def load(settings: Settings) -> DemoBrain:
-    """The demo brain with its models in place and warm."""
+def load(settings: Settings) -> DemoBrain | OnlyEnglish:
+    """The demo brain with its models in place and warm; in another language it only says what it is."""
+    if settings.assistant.language.split("-")[0] != "en":
+        return OnlyEnglish(settings.assistant.language)
     store = ModelStore(settings.models)
     encoder = SentenceEncoder(
         store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
