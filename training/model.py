@@ -25,7 +25,7 @@ SHUT = {"lower": 1.0, "upper": 1.0, "funnel": 0.7, "stretch": 0.7, "jaw": 0.35}
 """How much of a channel a closure of the lips takes away, as in `visavis.faces.visemes`."""
 SHARPENING, OPEN_BELOW = 4.0, 0.05
 """A closure c that the net is not sure of is drawn as SHARPENING * (c - OPEN_BELOW): lips meet or do not. Of
-the bilabials of held-out voices it closes 95 % (89 % when drawn as c), of other consonants 11 % (8 %)."""
+the bilabials of held-out voices it closes 92 % (87 % when drawn as c), of other consonants 12 % (8 %)."""
 
 
 class FaceNet(nn.Module):

@@ -35,7 +35,7 @@ class Gate:
 
 GATES = {
     "phonemes": Gate(closed=0.99, rounded=0.98, opened=0.98, silent=0.97, onset=1.0),
-    "net": Gate(closed=0.83, rounded=0.87, opened=0.96, silent=0.97, onset=1.4),
+    "net": Gate(closed=0.97, rounded=0.93, opened=0.98, silent=0.97, onset=1.3),
     "energy": Gate(closed=0.64, rounded=0.83, opened=0.95, silent=0.97, onset=1.8),
 }
 
