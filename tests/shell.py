@@ -13,8 +13,9 @@ import anyio
 from visavis import events as ev
 from visavis.arkit import Weights, neutral
 from visavis.audio import Media
-from visavis.conversation import Conversation, Policy
+from visavis.conversation import Conversation
 from visavis.faces.animator import Animator
+from visavis.pacing import Policy
 from visavis.session import Parts, Session
 from visavis.ticker import Ticker
 

@@ -7,32 +7,13 @@ a `Tick` if nothing else happens first.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from visavis import events as ev
+from visavis import pacing
 from visavis.audio import Media
+from visavis.pacing import Policy
 from visavis.turn import START_FRAMES, Turn, Words
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    lead: float = 0.3
-    """Seconds of frames sent ahead of what is heard: the client's jitter buffer."""
-    start: float = 0.2
-    """Seconds of frames that must be ready before the player is given enough to begin: an agent that speaks
-    in real time would otherwise leave it no reserve at all."""
-    chunk: int = 12
-    """Frames in one animation while there is no hurry."""
-    ahead: int = 45
-    """Frames animated beyond what was sent, at most: work lost when interrupted."""
-    group: int = 1
-    """Frames sent at one wake-up; a group leaves when its first frame is due."""
-    patience: float = 30.0
-    """Seconds to wait for an agent that owes an answer, or a client that holds playback."""
-    longest: float = 600.0
-    """Seconds of a reply that may wait to be spoken."""
-    pace: float = 28.0
-    """Rate of speech assumed for text without times: `turn.length`s in a second of voice."""
 
 
 class Conversation:
@@ -78,7 +59,7 @@ class Conversation:
         """When to feed a `Tick`, if nothing else happens first."""
         due = [] if self._owed is None else [self._owed + self.policy.patience]
         if (turn := self._turn) is not None:
-            if (at := self._due(turn)) is not None:
+            if (at := pacing.next_due(turn, self.policy)) is not None:
                 due.append(at)
             if turn.waiting is not None:
                 if self._away is None:
@@ -305,29 +286,8 @@ class Conversation:
             self._give_up(turn, now)
 
     def _animate(self, turn: Turn, now: float) -> None:
-        """Hand new audio to the face: at once while the client has little, in larger pieces when not."""
-        if turn.busy or turn.closing:
-            return
-        new = turn.length - turn.asked
-        count = new
-        if turn.phonemes is None:
-            # What a face that looks ahead still holds back is no reserve.
-            hurry = turn.done or turn.ready - turn.sent < self.policy.lead * self.media.fps
-            if turn.asked - turn.sent >= self.policy.ahead or (new < self.policy.chunk and not hurry):
-                return
-            count = min(new, self.policy.chunk)
-        last = turn.done and count == new
-        if count <= 0 and not last:
-            return
-        due = now if turn.epoch is None else turn.epoch + turn.asked / self.media.fps - self.policy.lead
-        phonemes = None if turn.phonemes is None else tuple(turn.phonemes)
-        if turn.phonemes:
-            turn.phonemes = []
-        pcm = turn.pcm(turn.asked, turn.asked + count)
-        turn.asked += count
-        turn.busy, turn.closing = True, last
-        emotions = turn.take_emotions(turn.asked)
-        self._out.append(ev.Animate(turn.number, pcm, phonemes, last, due, emotions))
+        if (job := pacing.next_animation(turn, self.policy, now)) is not None:
+            self._out.append(job)
 
     def _send(self, turn: Turn, now: float) -> None:
         """Send the frames that are due, on an absolute schedule, then end the turn when it was heard."""
@@ -336,7 +296,7 @@ class Conversation:
         dry = turn.over()
         if dry is not None and not turn.ended and now > dry + 1e-6:
             turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
-        if (count := self._count_due(turn, now)) > 0:
+        if (count := pacing.frames_due(turn, self.policy, now)) > 0:
             self._send_frames(turn, count, now)
         if turn.closing and not turn.busy and turn.sent == turn.ready:
             if not turn.ended:
@@ -348,17 +308,6 @@ class Conversation:
             over = turn.over()
             if over is not None and now >= over - 1e-6:
                 self._end(turn, now, interrupted=False)
-
-    def _count_due(self, turn: Turn, now: float) -> int:
-        stock = turn.ready - turn.sent
-        if turn.epoch is None:
-            # The player starts with its third frame: the ones before leave at once.
-            complete = turn.closing and not turn.busy
-            begin = complete or turn.ready - turn.run >= self.policy.start * self.media.fps - 1e-6
-            allowed = START_FRAMES if begin else START_FRAMES - 1
-            return min(stock, max(0, turn.run + allowed - turn.sent))
-        due = int((now - turn.epoch + self.policy.lead) * self.media.fps + 1e-6) + 1 - turn.sent
-        return min(stock, max(due, self.policy.group)) if due > 0 else 0
 
     def _send_frames(self, turn: Turn, count: int, now: float) -> None:
         if not turn.shown:
@@ -372,21 +321,12 @@ class Conversation:
         turn.sent = end
         if turn.epoch is None and end >= turn.run + START_FRAMES:
             turn.epoch = now - turn.run / self.media.fps
-            if more := self._count_due(turn, now):
+            if more := pacing.frames_due(turn, self.policy, now):
                 self._send_frames(turn, more, now)  # the first burst fills the client's buffer
         turn.forget(now)
 
     def _tell_words(self, turn: Turn, seconds: float) -> None:
         self._out.extend(ev.WordSpoken(turn.number, word) for word in turn.words.until(seconds))
-
-    def _due(self, turn: Turn) -> float | None:
-        if turn.waiting is not None or turn.epoch is None:
-            return None
-        if turn.ended:
-            return turn.over()
-        if turn.sent < turn.ready:
-            return turn.epoch + turn.sent / self.media.fps - self.policy.lead
-        return None
 
     def _give_up(self, turn: Turn | None, now: float) -> None:
         """The agent failed: what it said so far is still spoken, what never began ends at once."""

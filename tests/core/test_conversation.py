@@ -9,7 +9,8 @@ from tests.talk import drive, face, frames_of, of, only, reply, stalls
 
 from visavis import events as ev
 from visavis.audio import Media
-from visavis.conversation import Conversation, Policy
+from visavis.conversation import Conversation
+from visavis.pacing import Policy
 
 MEDIA = [Media(), Media(16_000, 25), Media(16_000, 30), Media(22_050, 30)]
 WORDS = tuple(

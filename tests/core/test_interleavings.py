@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.talk import drive, face, frames_of, only
 
 from visavis import events as ev
-from visavis.conversation import Conversation, Policy
+from visavis.conversation import Conversation
+from visavis.pacing import Policy
 
 IDS = st.sampled_from("abc")
 STEPS = st.one_of(

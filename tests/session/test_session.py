@@ -9,8 +9,8 @@ from tests.shell import Puppet, session
 
 from visavis import events as ev
 from visavis.audio import Media
-from visavis.conversation import Policy
 from visavis.errors import VisavisError
+from visavis.pacing import Policy
 
 
 def test_a_talk_of_half_a_minute_with_an_interruption() -> None:
