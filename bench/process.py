@@ -60,7 +60,7 @@ def server(agent: str, settings: Mapping[str, str]) -> Iterator[Server]:
             _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", begin + PATIENCE)
             yield Server(process.pid, f"ws://127.0.0.1:{port}/ws", time.monotonic() - begin)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

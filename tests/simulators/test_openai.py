@@ -213,9 +213,16 @@ def test_a_wrong_key_is_refused_before_or_after_the_handshake(voice: SimulatedVo
         asyncio.run(run("status"))
 
 
+def _listen_to_interrupts() -> None:
+    """What is started in the background of a script ignores them otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_command_serves_until_it_is_interrupted() -> None:
     command = [sys.executable, "-m", "visavis.cli", "simulate", "openai", "--port", "0", "--answers", "Hi."]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=_listen_to_interrupts
+    ) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
@@ -232,7 +239,10 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
             asyncio.run(ask())
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(STUCK) == 0
+            try:
+                assert process.wait(STUCK) == 0
+            finally:
+                process.kill()
 
 
 def test_the_command_says_which_faults_there_are() -> None:
