@@ -12,6 +12,7 @@ from visavis import arkit
 from visavis.arkit import COUNT, Weights
 from visavis.errors import VisavisError
 from visavis.events import Phoneme, Word
+from visavis.faces.retiming import between
 
 LOWEST_FPS, HIGHEST_FPS = 1, 120
 """Frames a second that a track may have."""
@@ -115,9 +116,6 @@ class Retime:
             return arkit.neutral(0)
         self._done = total
         at = np.clip(at, 0, len(self._kept) - 1)
-        before = at.astype(np.intp)
-        after = np.minimum(before + 1, len(self._kept) - 1)
-        part = (at - before).astype(np.float32)[:, None]
-        result: Weights = self._kept[before] * (1 - part) + self._kept[after] * part
-        self._first, self._kept = self._first + int(before[-1]), self._kept[before[-1] :]
+        result, needed = between(self._kept, at), int(at[-1])
+        self._first, self._kept = self._first + needed, self._kept[needed:]
         return result

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.arkit import Weights, neutral
 from visavis.audio import Media
+
+
+def between(frames: Weights, at: NDArray[np.float64]) -> Weights:
+    """Frames at fractional positions 0..len(frames)-1, linearly between their neighbours."""
+    before = at.astype(np.intp)
+    after = np.minimum(before + 1, len(frames) - 1)
+    part = (at - before).astype(np.float32)[:, None]
+    result: Weights = frames[before] * (1 - part) + frames[after] * part
+    return result
 
 
 class Retiming:
@@ -28,9 +38,6 @@ class Retiming:
         at = np.clip(at, 0, max(len(self._native) - 1, 0))
         if not len(at) or not len(self._native):  # less sound than one sample of the model's
             return neutral(len(at))
-        before = at.astype(np.intp)
-        after = np.minimum(before + 1, len(self._native) - 1)
-        part = (at - before).astype(np.float32)[:, None]
-        result: Weights = self._native[before] * (1 - part) + self._native[after] * part
-        self._first, self._native = self._first + int(before[-1]), self._native[before[-1] :]
+        result, needed = between(self._native, at), int(at[-1])
+        self._first, self._native = self._first + needed, self._native[needed:]
         return result
