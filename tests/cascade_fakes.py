@@ -101,12 +101,18 @@ class Voice:
     """0.5 s a word, one phoneme each."""
 
     rate = 24_000
+    languages = frozenset({"en", "pl"})
     error: Exception | None = None
     mute = False
 
-    def __call__(self, text: str) -> Speech:
+    def __init__(self) -> None:
+        self.spoke: list[str | None] = []
+        """The language of each clause."""
+
+    def __call__(self, text: str, language: str | None = None) -> Speech:
         if self.error:
             raise self.error
+        self.spoke.append(language)
         said = [] if self.mute else text.split()
         sound = np.random.default_rng(len(text)).uniform(-0.9, 0.9, len(said) * 12_000)
         words = tuple(ev.Word(word, 0.5 * i, 0.5 * i + 0.5) for i, word in enumerate(said))

@@ -169,6 +169,12 @@ def test_any_text_gives_well_timed_speech(tts: TextToSpeech, text: str) -> None:
     assert_well_timed(tts(text), tts.rate)
 
 
+def test_it_says_what_it_speaks_and_speaks_it(tts: TextToSpeech) -> None:
+    assert tts.languages
+    for language in sorted(tts.languages)[:5]:
+        assert_well_timed(tts("Mama.", language), tts.rate)
+
+
 def test_speech_begins_at_once_and_ends_soon(tts: TextToSpeech) -> None:
     level = np.abs(to_float(tts("Hello there, my friend.").pcm))
     loud = np.flatnonzero(level > 0.02)

@@ -98,6 +98,24 @@ def test_speed_is_the_speed() -> None:
 
 
 @needs_espeak
+def test_one_voice_speaks_the_languages_of_others() -> None:
+    english = tts_espeak.load(Settings())
+    assert {"en", "pl", "pt", "zh", "no"} <= english.languages
+    assert not {"detect", "en-us", ""} & english.languages
+    polish, chinese = english(SENTENCES["pl"], "pl"), english(SENTENCES["zh"], "zh")
+    assert symbols(polish) == symbols(spoken("pl", SENTENCES["pl"]))
+    assert symbols(chinese) == symbols(spoken("zh", SENTENCES["zh"]))
+    assert symbols(english("Hello.", "en")) == symbols(english("Hello.")) != symbols(english("Hello.", "pl"))
+
+
+@needs_espeak
+def test_a_chosen_voice_stays_the_voice_of_its_language() -> None:
+    voice = tts_espeak.load(Settings(espeak=EspeakSettings(voice="pt-br")))
+    text = "Bom dia, gente da cidade."
+    assert symbols(voice(text, "pt")) == symbols(voice(text)) != symbols(spoken("pt", text))
+
+
+@needs_espeak
 def test_a_voice_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigurationError, match="'nowhere'"):
         tts_espeak.load(Settings(espeak=EspeakSettings(voice="nowhere")))

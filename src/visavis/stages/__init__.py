@@ -28,10 +28,14 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard and the mean log-probability of its tokens (<= 0; nearer to 0 is surer)."""
+    """What was heard and the mean log-probability of its tokens (<= 0; nearer to 0 is surer).
+
+    `language`: the code of the language that it is in, such as `pl`, when the recogniser detects it.
+    """
 
     text: str
     confidence: float
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,11 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """What was said; `language`: the code of the language to answer it in, None is the assistant's."""
+
     role: Literal["system", "user", "assistant"]
     text: str
+    language: str | None = None
 
 
 class VoiceStream(Protocol):
@@ -88,7 +95,12 @@ class LanguageModel(Protocol):
 class TextToSpeech(Protocol):
     rate: int
     """Hz of the speech it makes."""
+    languages: frozenset[str]
+    """Codes of the languages it can speak, such as `pl`: the letters before a hyphen of `pt-BR`."""
 
-    def __call__(self, text: str) -> Speech:
-        """Blocking: `text` (a clause or a sentence) spoken, without silence before and with little after."""
+    def __call__(self, text: str, language: str | None = None) -> Speech:
+        """Blocking: `text` (a clause or a sentence) spoken, without silence before and with little after.
+
+        `language` is one of `languages`; None is the one it was set up for.
+        """
         ...

@@ -70,6 +70,20 @@ class _Event(c.Structure):
     )
 
 
+class _Voice(c.Structure):
+    _fields_ = (
+        ("name", c.c_char_p),
+        ("languages", c.c_void_p),
+        ("identifier", c.c_char_p),
+        ("gender", c.c_ubyte),
+        ("age", c.c_ubyte),
+        ("variant", c.c_ubyte),
+        ("reserved", c.c_ubyte),
+        ("score", c.c_int),
+        ("spare", c.c_void_p),
+    )
+
+
 _CALLBACK = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.POINTER(_Event))
 
 
@@ -101,6 +115,19 @@ class Library:
         if self.rate <= 0:
             raise ConfigurationError(f"espeak-ng's files of languages are not there. {INSTALL} again.")
         self._calls.espeak_SetSynthCallback(self._callback)
+        self._calls.espeak_ListVoices.restype = c.POINTER(c.POINTER(_Voice))
+
+    def languages(self) -> frozenset[str]:
+        """The codes of the languages that it has a voice for, such as `pl`."""
+        found: set[str] = set()
+        with self._lock:
+            voices = self._calls.espeak_ListVoices(None)
+            index = 0
+            while voices[index]:
+                # A byte with a priority, and the name of the language.
+                found.add(c.string_at(voices[index].contents.languages + 1).decode().split("-")[0])
+                index += 1
+        return frozenset(found | {code for code, name in _NAMES.items() if name in found})
 
     def knows(self, voice: str) -> bool:
         with self._lock:
@@ -143,15 +170,18 @@ class Espeak:
     rate = SPEECH_RATE
 
     def __init__(self, library: Library, voice: str, speed: float = 1.0) -> None:
+        self.languages = library.languages()
         self._library, self._voice = library, voice
+        self._language = voice.split("-")[0].split("+")[0]
         self._words_a_minute = min(max(round(WORDS_A_MINUTE * speed), SLOWEST), FASTEST)
 
-    def __call__(self, text: str) -> Speech:
+    def __call__(self, text: str, language: str | None = None) -> Speech:
         """`text` spoken; a zero-length `Speech` when nothing in it can be pronounced."""
         text = text[:MAX_CHARACTERS]
         if not any(map(str.isalnum, text)):
             return Speech(b"", (), ())
-        wave, marks = self._library.speak(pronounceable(text), self._voice, self._words_a_minute)
+        voice = self._voice if language is None else self._voice_for(language)
+        wave, marks = self._library.speak(pronounceable(text), voice, self._words_a_minute)
         if not len(wave):
             return Speech(b"", (), ())
         resampled = soxr.resample(wave, self._library.rate, SPEECH_RATE)
@@ -165,6 +195,10 @@ class Espeak:
             tuple(words_of(text.split(), phones)),
             tuple(Phoneme(phone.symbol, phone.start, phone.end) for phone in joined(phones)),
         )
+
+    def _voice_for(self, language: str) -> str:
+        name = _NAMES.get(language, language)
+        return self._voice if name == self._language else name
 
 
 def load(settings: Settings) -> Espeak:

@@ -79,6 +79,7 @@ class Hibari:
     """The engine; calls may run at once on several threads. Equal text and seed give equal bytes."""
 
     rate = RATE
+    languages = frozenset({"en"})
 
     def __init__(self, speed: float = 1.0, seed: int = 0) -> None:
         self._speed, self._seed = np.array([speed], np.float32), seed
@@ -90,7 +91,7 @@ class Hibari:
         model.graph.output.append(helper.make_empty_tensor_value_info(DURATIONS))
         self._session = session(model.SerializeToString())
 
-    def __call__(self, text: str) -> Speech:
+    def __call__(self, text: str, language: str | None = None) -> Speech:
         """`text` spoken; a zero-length `Speech` when nothing in it can be pronounced."""
         text = text[:MAX_CHARACTERS]
         passages = list(self._passages(text))
