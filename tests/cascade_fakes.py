@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tests.vtime import run
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents.cascade import Cascade
 from visavis.agents.interlocutor import Interlocutor
 from visavis.agents.parts import Stages
@@ -288,6 +289,9 @@ def _name(event: ev.FromAgent) -> tuple[str, ...]:
             return ()
 
 
+BRIEF = Brief(AssistantSettings().instructions)
+
+
 def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None) -> Talk:
     """Run one conversation on virtual time and return it; `stages` instead of the scripted ones."""
 
@@ -296,7 +300,7 @@ def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None
         parts = stages or it.stages()
         it.output_rate = parts.tts.rate
         async with (
-            Cascade(parts, AssistantSettings(), {"llm": "demo"}).open() as agent,
+            Cascade(parts, AssistantSettings(), {"llm": "demo"}).open(BRIEF) as agent,
             anyio.create_task_group() as tasks,
         ):
             it.agent = agent

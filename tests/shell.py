@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.arkit import Weights, neutral
 from visavis.audio import Media
 from visavis.conversation import Conversation
@@ -67,7 +68,7 @@ class Puppet:
         self.closed = False
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Puppet]:
+    async def open(self, brief: Brief) -> AsyncIterator[Puppet]:
         try:
             yield self
         finally:

@@ -20,7 +20,7 @@ import structlog
 from rich.table import Table
 
 from visavis import plugins
-from visavis.agents import AgentEngine
+from visavis.agents import AgentEngine, Brief
 from visavis.arkit import INDEX
 from visavis.audio import to_float
 from visavis.errors import VisavisError
@@ -174,15 +174,15 @@ def _examine_parts(examination: Examination) -> None:
 
 def _talk(settings: Settings) -> tuple[str, None]:
     engine: AgentEngine = plugins.load("agents", settings.agent, settings)
-    return asyncio.run(_first_sound(engine)), None
+    return asyncio.run(_first_sound(engine, settings)), None
 
 
-async def _first_sound(engine: AgentEngine) -> str:
+async def _first_sound(engine: AgentEngine, settings: Settings) -> str:
     """Greet the agent and wait until its voice is heard."""
     began = time.perf_counter()
     answer: ReplyAudio | ReplyFailed | None = None
     with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE), engine.open() as agent:
+        async with asyncio.timeout(PATIENCE), engine.open(Brief(settings.assistant.instructions)) as agent:
             await agent.send(UserText("Hello!"))
             async for event in agent:
                 if isinstance(event, ReplyAudio | ReplyFailed):

@@ -90,6 +90,15 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionDone:
+    """What came of an `Action` that has a `call`: its result, any JSON value, or why there is none."""
+
+    call: str
+    result: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered with `Pong` by the connection itself; a conversation never sees it."""
 
@@ -186,10 +195,37 @@ class UserInterrupts:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The agent asks the client to do something (`trigger_action`)."""
+    """The agent asks the client to do something (`trigger_action`). With a `call` it waits for the client's
+    `ActionDone` of the same."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The agent calls one of the tools in its `Brief`; a `ToolResult` of the same `call` follows."""
+
+    call: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a piece of knowledge is from; `excerpt` is what was used of it."""
+
+    title: str
+    url: str = ""
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """What the reply that is being given draws on."""
+
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +355,15 @@ class Animate:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a `ToolCall` came to: `output` as JSON, or a sentence for the model when it `failed`."""
+
+    call: str
+    output: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReply:
     """The reply was cut off: `heard` seconds of it were heard, which said `text`. Without a `reply`, drop
     whatever is being prepared."""
@@ -342,6 +387,7 @@ FromAgent = (
     | BargeIn
     | UserInterrupts
     | Action
+    | Cited
     | Milestone
 )
 FromClient = UserText | MicOn | UserAudio | MicOff | Interrupt | Played | Ping
@@ -356,6 +402,7 @@ ToClient = (
     | UserPartial
     | BargedIn
     | Action
+    | Cited
     | TurnLedger
     | Pong
     | Problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from visavis.stages import Message
@@ -18,11 +19,16 @@ class Memory:
     its beginning when it alone is too long.
     """
 
-    def __init__(self, instructions: str, limit: int, characters: int = CHARACTERS) -> None:
+    def __init__(
+        self, instructions: str, limit: int, characters: int = CHARACTERS, history: Sequence[Message] = ()
+    ) -> None:
         self._system = Message("system", instructions)
         self._limit = limit
         self._characters = characters
         self._messages: list[Message] = []
+        for message in history:
+            if message.role != "system":
+                self._say(message.role, message.text)
 
     def user(self, text: str) -> None:
         """The user said `text`."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import anyio
@@ -14,7 +14,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from visavis import events as ev
-from visavis.agents import Agent, AgentEngine
+from visavis.agents import Agent, AgentEngine, Brief
 from visavis.arkit import Weights
 from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
@@ -51,18 +51,26 @@ class Parts:
     animator: Animator
     ticker: Ticker
     seed: int = 0
+    brief: Brief = field(default_factory=Brief)
+    """What every agent is told, unless its session says otherwise."""
 
 
 class Session:
     """One conversation, alive for as long as `run`; everything here happens on the event loop's thread."""
 
     def __init__(
-        self, id: str, parts: Parts, conversation: Conversation, on_end: Callable[[], None] = lambda: None
+        self,
+        id: str,
+        parts: Parts,
+        conversation: Conversation,
+        on_end: Callable[[], None] = lambda: None,
+        brief: Brief | None = None,
     ) -> None:
         self.id = id
         self.wake: float | None = None
         self.closed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
+        self._brief = brief or parts.brief
         self._media = conversation.media
         self._client: Client | None = None
         self._missed: deque[ev.ToClient] = deque(maxlen=MISSED)
@@ -179,7 +187,7 @@ class Session:
         """Open the agent and carry its events until the session is closed; never raises."""
         try:
             with self._scope:
-                async with self._parts.agent.open() as agent, anyio.create_task_group() as tasks:
+                async with self._parts.agent.open(self._brief) as agent, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._forward, agent)
                     task_status.started()
                     async for event in agent:

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from visavis import events as ev
-from visavis.agents import Agent, AgentEngine
+from visavis.agents import Agent, AgentEngine, Brief
 
 E = TypeVar("E")
 STUCK = 20.0
 """Seconds of nothing after which a test has failed; no test waits for them."""
+BRIEF = Brief("Be kind.")
 
 
 class Heard:
@@ -61,9 +62,9 @@ class Heard:
 
 
 @asynccontextmanager
-async def hearing(engine: AgentEngine) -> AsyncIterator[Heard]:
+async def hearing(engine: AgentEngine, brief: Brief = BRIEF) -> AsyncIterator[Heard]:
     """A conversation with an agent of `engine`."""
-    async with engine.open() as agent:
+    async with engine.open(brief) as agent:
         heard = Heard(agent)
         ears = asyncio.create_task(heard.listen())
         try:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from tests.contract.hearing import STUCK, pieces
+from tests.contract.hearing import BRIEF, STUCK, pieces
 from tests.talk import face, frames_of
 
 from visavis import events as ev
-from visavis.agents import Agent, AgentEngine
+from visavis.agents import Agent, AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
 
@@ -110,8 +110,8 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(engine: AgentEngine) -> AsyncIterator[Listener]:
-    async with engine.open() as agent:
+async def listening(engine: AgentEngine, brief: Brief = BRIEF) -> AsyncIterator[Listener]:
+    async with engine.open(brief) as agent:
         listener = Listener(agent, engine)
         ears = asyncio.create_task(listener.run())
         try:

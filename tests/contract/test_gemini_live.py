@@ -38,8 +38,7 @@ def voice() -> SimulatedVoice:
 
 def engine(url: str, **gemini: Any) -> GeminiEngine:
     given = {"key": KEY, "reconnect_seconds": 0.02, **gemini}
-    assistant = AssistantSettings(instructions="Be kind.")
-    return load(Settings(assistant=assistant, gemini=GeminiSettings(base_url=url, **given)))
+    return load(Settings(gemini=GeminiSettings(base_url=url, **given)))
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from tests.contract.listener import Listener, listening
 from tests.contract.word_errors import word_errors
 
 from visavis import events as ev
+from visavis.agents import Brief, Tool
 from visavis.agents.openai_errors import Errors
 from visavis.agents.openai_parts import Loudness, Response
 from visavis.agents.openai_protocol import configure
 from visavis.agents.openai_realtime import OpenAIEngine, load
 from visavis.agents.upstream import Refused
 from visavis.errors import ConfigurationError
-from visavis.settings import AssistantSettings, OpenAISettings, Settings
+from visavis.settings import OpenAISettings, Settings
 from visavis.simulators.openai import Fault, OpenAIBehaviour, OpenAISimulator
 from visavis.simulators.openai_session import SimulatedSession
 from visavis.simulators.voice import RATE, SimulatedVoice
@@ -30,11 +31,8 @@ KEY = "sk-secret-0123456789"
 QUESTION = "Tell me about the weather, and then about the sea, please"
 OURS = [tracemalloc.Filter(True, "*/visavis/agents/*"), tracemalloc.Filter(True, "*/visavis/conversation.py")]
 Script = Callable[[OpenAISimulator, Listener], Awaitable[None]]
-CONFETTI = {
-    "name": "confetti",
-    "description": "Celebrate.",
-    "parameters": {"type": "object", "properties": {"colour": {"type": "string"}}},
-}
+COLOUR = {"type": "object", "properties": {"colour": {"type": "string"}}}
+CONFETTI = Tool("confetti", "Celebrate.", COLOUR)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +41,7 @@ def voice() -> SimulatedVoice:
 
 
 def settings(url: str, **openai: Any) -> Settings:
-    assistant = AssistantSettings(instructions="Be kind.")
-    return Settings(assistant=assistant, openai=OpenAISettings(base_url=url, **openai))
+    return Settings(openai=OpenAISettings(base_url=url, **openai))
 
 
 def talk(
@@ -55,8 +52,8 @@ def talk(
     async def run() -> OpenAISimulator:
         simulator = OpenAISimulator(voice, OpenAIBehaviour(**{"speed": FAST, **behaviour}))
         async with simulator.listening() as url:
-            engine = OpenAIEngine(settings(url, **(openai or {})), [CONFETTI])
-            async with listening(engine) as user:
+            engine = OpenAIEngine(settings(url, **(openai or {})))
+            async with listening(engine, Brief("Be kind.", (CONFETTI,))) as user:
                 await script(simulator, user)
         return simulator
 
@@ -99,12 +96,14 @@ TRANSCRIPTION = {"model": "gpt-4o-transcribe", "language": "pl"}
 
 
 def test_every_setting_reaches_the_session() -> None:
-    session = configure(OpenAISettings(**SET), "Be kind.", [CONFETTI])["session"]
+    session = configure(OpenAISettings(**SET), Brief("Be kind.", (CONFETTI,)))["session"]
     assert session == {
         "type": "realtime",
         "instructions": "Be kind.",
         "output_modalities": ["audio"],
-        "tools": [{"type": "function", **CONFETTI}],
+        "tools": [
+            {"type": "function", "name": "confetti", "description": "Celebrate.", "parameters": COLOUR}
+        ],
         "tool_choice": "auto",
         "audio": {
             "input": {
@@ -119,7 +118,7 @@ def test_every_setting_reaches_the_session() -> None:
 
 
 def test_every_setting_reaches_a_session_of_the_beta_shape() -> None:
-    session = configure(OpenAISettings(**SET, protocol="beta"), "Be kind.", [])["session"]
+    session = configure(OpenAISettings(**SET, protocol="beta"), Brief("Be kind."))["session"]
     assert session == {
         "instructions": "Be kind.",
         "modalities": ["audio", "text"],
@@ -137,10 +136,10 @@ def test_every_setting_reaches_a_session_of_the_beta_shape() -> None:
 
 def test_what_is_off_is_null_and_meaning_can_end_a_turn() -> None:
     off = OpenAISettings(vad_type="none", transcription_model="none")
-    listens = configure(off, "", [])["session"]["audio"]["input"]
+    listens = configure(off, Brief())["session"]["audio"]["input"]
     assert [listens[key] for key in ("noise_reduction", "transcription", "turn_detection")] == [None] * 3
     semantic = OpenAISettings(vad_type="semantic_vad", vad_eagerness="high", vad_interrupt_response=False)
-    assert configure(semantic, "", [])["session"]["audio"]["input"]["turn_detection"] == {
+    assert configure(semantic, Brief())["session"]["audio"]["input"]["turn_detection"] == {
         "type": "semantic_vad",
         "eagerness": "high",
         "create_response": True,

@@ -22,7 +22,7 @@ from visavis import events as ev
 from visavis.agents import remote_protocol as protocol
 from visavis.agents.remote import RemoteEngine, load
 from visavis.errors import ConfigurationError
-from visavis.settings import AssistantSettings, RemoteSettings, Settings
+from visavis.settings import RemoteSettings, Settings
 from visavis.simulators.remote import Fault, RemoteBehaviour, RemoteSimulator
 from visavis.simulators.voice import SimulatedVoice
 
@@ -38,11 +38,7 @@ def voice() -> SimulatedVoice:
 
 def engine(url: str, **remote: Any) -> RemoteEngine:
     given = {"reconnect_seconds": 0.02, **remote}
-    return load(
-        Settings(
-            assistant=AssistantSettings(instructions="Be kind."), remote=RemoteSettings(url=url, **given)
-        )
-    )
+    return load(Settings(remote=RemoteSettings(url=url, **given)))
 
 
 def talk(voice: SimulatedVoice, script: Script, **behaviour: Any) -> RemoteSimulator:

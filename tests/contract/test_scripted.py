@@ -13,6 +13,7 @@ import pytest
 from tests import vtime
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents.scripted import OUTPUT_RATE, ScriptedEngine, load, murmur
 from visavis.errors import ConfigurationError
 from visavis.settings import ScriptedSettings, Settings
@@ -35,7 +36,7 @@ def listen(engine: ScriptedEngine, *asked: tuple[float, ev.ToAgent], until: floa
             async for event in agent:
                 heard.append((clock(), event))
 
-        async with engine.open() as agent:
+        async with engine.open(Brief()) as agent:
             ears = asyncio.create_task(hear(agent))
             for at, event in asked:
                 await asyncio.sleep(at - clock())

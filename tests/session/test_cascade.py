@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 from tests.cascade_fakes import (
+    BRIEF,
     COUGH,
     DANGLING,
     FRAME,
@@ -665,7 +666,7 @@ def test_the_voice_makes_no_sound() -> None:
 
 def test_nobody_takes_what_the_agent_says() -> None:
     async def script(it: Talk) -> None:
-        async with Cascade(it.stages(), AssistantSettings(), {"llm": "demo"}).open() as agent:
+        async with Cascade(it.stages(), AssistantSettings(), {"llm": "demo"}).open(BRIEF) as agent:
             for _ in range(2000):
                 await agent.send(ev.MicOff())
 

@@ -6,11 +6,36 @@ An agent is chosen by name through the entry points `visavis.agents`; each names
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from visavis.events import FromAgent, ToAgent
+from visavis.stages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that an agent may call; `parameters` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What an agent is told before a conversation begins."""
+
+    instructions: str = ""
+    tools: tuple[Tool, ...] = ()
+    history: tuple[Message, ...] = ()
+    """What was said before, as it was heard, oldest first."""
+    voice: str = ""
+    """A voice of the agent's; empty is the one in the settings."""
+    language: str = ""
+    """A code such as `pl`; empty is the one in the settings."""
 
 
 class Agent(Protocol):
@@ -29,8 +54,8 @@ class AgentEngine(Protocol):
     output_rate: int
     """Hz of the `ReplyAudio` it makes."""
 
-    def open(self) -> AbstractAsyncContextManager[Agent]:
-        """A fresh agent; leaving the context ends everything it started."""
+    def open(self, brief: Brief) -> AbstractAsyncContextManager[Agent]:
+        """A fresh agent that knows `brief`; leaving the context ends everything it started."""
         ...
 
     def status(self) -> dict[str, Any]:

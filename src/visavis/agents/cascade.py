@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from visavis import plugins
+from visavis.agents import Brief
 from visavis.agents.interlocutor import Interlocutor
 from visavis.agents.parts import Stages
 from visavis.memory import Memory
@@ -38,9 +39,9 @@ class Cascade:
         return self.stages.tts.rate
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Interlocutor]:
+    async def open(self, brief: Brief) -> AsyncIterator[Interlocutor]:
         """A fresh conversation; leaving the context ends everything it started."""
-        memory = Memory(self.assistant.instructions, self.assistant.memory_turns)
+        memory = Memory(brief.instructions, self.assistant.memory_turns, history=brief.history)
         async with anyio.create_task_group() as tasks:
             agent = Interlocutor(self.stages, memory, tasks)
             try:

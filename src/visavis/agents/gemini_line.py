@@ -12,9 +12,10 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from visavis.agents import Brief
 from visavis.agents.upstream import Refused
 from visavis.errors import VisavisError
-from visavis.settings import AssistantSettings, GeminiSettings
+from visavis.settings import GeminiSettings
 from visavis.stages import Message
 
 INPUT_RATE, OUTPUT_RATE = 16_000, 24_000
@@ -63,8 +64,8 @@ class Line:
 class Dialler:
     """Opens connections to one model; no connection is made before the first one is asked for."""
 
-    def __init__(self, settings: GeminiSettings, assistant: AssistantSettings) -> None:
-        self._settings, self._assistant = settings, assistant
+    def __init__(self, settings: GeminiSettings) -> None:
+        self._settings = settings
         self._key = settings.key.get_secret_value()
         alpha = settings.proactive_audio or settings.affective_dialog
         self._client = genai.Client(
@@ -78,7 +79,7 @@ class Dialler:
         )
 
     @asynccontextmanager
-    async def dial(self, handle: str | None, history: Sequence[Message]) -> AsyncIterator[Line]:
+    async def dial(self, brief: Brief, handle: str | None, history: Sequence[Message]) -> AsyncIterator[Line]:
         """A connection that knows `history`, or goes on where the session of `handle` was.
 
         Raises `VisavisError` when there is none to be had.
@@ -87,7 +88,7 @@ class Dialler:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._settings.timeout_seconds):
-                    config = self.config(handle, history)
+                    config = self.config(brief, handle, history)
                     opening = live.connect(model=self._settings.model, config=config)
                     session = await stack.enter_async_context(_closing_soon(opening))
                     if history and handle is None:
@@ -105,14 +106,18 @@ class Dialler:
         time, and would answer it."""
         return "gemini-2" not in self._settings.model and "gemini-live-2" not in self._settings.model
 
-    def config(self, handle: str | None, history: Sequence[Message]) -> types.LiveConnectConfig:
+    def config(self, brief: Brief, handle: str | None, history: Sequence[Message]) -> types.LiveConnectConfig:
         """The setup of a session."""
         settings = self._settings
-        voice = types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=settings.voice))
+        voice = types.VoiceConfig(
+            prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=brief.voice or settings.voice)
+        )
         config = types.LiveConnectConfig(
             response_modalities=[types.Modality.AUDIO],
-            speech_config=types.SpeechConfig(voice_config=voice, language_code=settings.language or None),
-            system_instruction=self._assistant.instructions or None,
+            speech_config=types.SpeechConfig(
+                voice_config=voice, language_code=brief.language or settings.language or None
+            ),
+            system_instruction=brief.instructions or None,
             input_audio_transcription=types.AudioTranscriptionConfig(),
             output_audio_transcription=types.AudioTranscriptionConfig(),
             realtime_input_config=self._activity_detection(),

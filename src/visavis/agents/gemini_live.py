@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from visavis import emotions
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Upstream
 from visavis.audio import BYTES, to_float
@@ -67,12 +68,12 @@ class GeminiEngine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.assistant = settings.gemini, settings.assistant
-        self.dialler = Dialler(settings.gemini, settings.assistant)
+        self.dialler = Dialler(settings.gemini)
         self.problem = ""
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[GeminiAgent]:
-        with closing(GeminiAgent(self)) as agent:
+    async def open(self, brief: Brief) -> AsyncIterator[GeminiAgent]:
+        with closing(GeminiAgent(self, brief)) as agent:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(agent.run)
                 yield agent
@@ -86,8 +87,8 @@ class GeminiEngine:
 class GeminiAgent:
     """One conversation, across as many sessions as it takes."""
 
-    def __init__(self, engine: GeminiEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: GeminiEngine, brief: Brief) -> None:
+        self._engine, self._brief = engine, brief
         self._events_in, self._events = anyio.create_memory_object_stream[ev.FromAgent](BACKLOG)
         self._upstream = Upstream(
             self._dial,
@@ -96,7 +97,7 @@ class GeminiAgent:
             longest_wait=engine.settings.reconnect_seconds,
             patience=engine.settings.timeout_seconds,
         )
-        self._transcript = Transcript(engine.assistant.memory_turns)
+        self._transcript = Transcript(engine.assistant.memory_turns, history=brief.history)
         self._line: Line | None = None
         self._scope = anyio.CancelScope()
         self._handle: str | None = None  # where a session can be resumed that knows all that was said
@@ -210,7 +211,7 @@ class GeminiAgent:
         engine, handle, made = self._engine, self._handle, False
         self._outdated = False
         try:
-            async with engine.dialler.dial(handle, self._transcript.messages()) as line:
+            async with engine.dialler.dial(self._brief, handle, self._transcript.messages()) as line:
                 if self._outdated:
                     raise VisavisError("GEMINI_LOST", "The conversation has changed meanwhile.")
                 engine.problem, made = "", True

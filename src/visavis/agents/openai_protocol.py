@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
+from visavis.agents import Brief
 from visavis.settings import OpenAISettings
 from visavis.stages import Message
 
@@ -17,8 +18,6 @@ RATE = 24_000
 
 Wire = dict[str, Any]
 """A message as it is encoded."""
-Tool = Mapping[str, Any]
-"""A function the model may call: `name`, `description`, `parameters` (JSON Schema)."""
 
 OF_BETA = {
     "conversation.item.created": "conversation.item.added",
@@ -35,14 +34,18 @@ QUIET_ID = "quiet"
 """The `event_id` of messages whose failure is no news: what they wanted is so already."""
 
 
-def configure(settings: OpenAISettings, instructions: str, tools: Sequence[Tool]) -> Wire:
+def configure(settings: OpenAISettings, brief: Brief) -> Wire:
     """The `session.update` that makes a fresh session ours."""
-    functions = [{"type": "function", **tool} for tool in tools]
-    session: Wire = {"instructions": instructions, "tools": functions, "tool_choice": "auto"}
+    voice = brief.voice or settings.voice
+    session: Wire = {
+        "instructions": brief.instructions,
+        "tools": [{"type": "function", **asdict(tool)} for tool in brief.tools],
+        "tool_choice": "auto",
+    }
     if settings.protocol == "beta":
         session |= {
             "modalities": ["audio", "text"],
-            "voice": settings.voice,
+            "voice": voice,
             "speed": settings.voice_speed,
             "input_audio_format": "pcm16",
             "output_audio_format": "pcm16",
@@ -62,7 +65,11 @@ def configure(settings: OpenAISettings, instructions: str, tools: Sequence[Tool]
                     "transcription": _transcription(settings),
                     "turn_detection": _turn_detection(settings),
                 },
-                "output": {"format": pcm, "voice": settings.voice, "speed": settings.voice_speed},
+                "output": {
+                    "format": pcm,
+                    "voice": voice,
+                    "speed": settings.voice_speed,
+                },
             },
         }
     return {"type": "session.update", "event_id": SETTINGS_ID, "session": session}

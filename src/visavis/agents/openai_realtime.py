@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,10 +15,11 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents.openai_errors import Errors
 from visavis.agents.openai_exchange import Exchange
 from visavis.agents.openai_parts import Loudness
-from visavis.agents.openai_protocol import QUIET_ID, RATE, Tool, configure, say
+from visavis.agents.openai_protocol import QUIET_ID, RATE, configure, say
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Refused, Upstream
 from visavis.audio import BYTES
@@ -56,18 +57,18 @@ def load(settings: Settings) -> OpenAIEngine:
 
 
 class OpenAIEngine:
-    """Opens sessions at one server. `tools` are functions of the client: calls become `Action`s."""
+    """Opens sessions at one server."""
 
     input_rate = output_rate = RATE
 
-    def __init__(self, settings: Settings, tools: Sequence[Tool] = ()) -> None:
-        self._settings, self._tools = settings, tuple(tools)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         key = settings.openai.key.get_secret_value()
         self._client = AsyncOpenAI(api_key=key or "none", base_url=settings.openai.base_url, max_retries=0)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[OpenAIAgent]:
-        agent = OpenAIAgent(self._client, self._settings, self._tools)
+    async def open(self, brief: Brief) -> AsyncIterator[OpenAIAgent]:
+        agent = OpenAIAgent(self._client, self._settings, brief)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(agent.run)
             try:
@@ -84,9 +85,8 @@ class OpenAIEngine:
 class OpenAIAgent:
     """One conversation; `run` keeps its connection."""
 
-    def __init__(self, client: AsyncOpenAI, settings: Settings, tools: Sequence[Tool]) -> None:
-        self._client, self._settings, self._tools = client, settings.openai, tools
-        self._instructions = settings.assistant.instructions
+    def __init__(self, client: AsyncOpenAI, settings: Settings, brief: Brief) -> None:
+        self._client, self._settings, self._brief = client, settings.openai, brief
         key = self._settings.key.get_secret_value()
         self._errors = Errors(self._settings.base_url, self._settings.model, key)
         self._outbox, self._events = anyio.create_memory_object_stream[ev.FromAgent](OUTBOX)
@@ -97,7 +97,7 @@ class OpenAIAgent:
             longest_wait=LONGEST_WAIT,
             patience=min(PATIENCE, self._settings.timeout_seconds),
         )
-        self._transcript = Transcript(settings.assistant.memory_turns)
+        self._transcript = Transcript(settings.assistant.memory_turns, history=brief.history)
         self._loudness = Loudness()
         self._unsent = bytearray()
         self._watch: asyncio.Timeout | None = None
@@ -211,7 +211,7 @@ class OpenAIAgent:
         connection = await self._connect()
         exchange = Exchange(connection, self._settings, self._errors, self._transcript, self._emit)
         try:
-            await exchange.put(configure(self._settings, self._instructions, self._tools))
+            await exchange.put(configure(self._settings, self._brief))
             for message in self._transcript.messages():
                 await exchange.put(say(message, self._settings.protocol))
             yield exchange

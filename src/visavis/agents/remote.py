@@ -13,6 +13,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents import remote_protocol as protocol
 from visavis.agents.remote_line import Line, dial, public
 from visavis.agents.transcript import Transcript
@@ -59,8 +60,8 @@ class RemoteEngine:
         self.problem = ""
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[RemoteAgent]:
-        with closing(RemoteAgent(self)) as agent:
+    async def open(self, brief: Brief) -> AsyncIterator[RemoteAgent]:
+        with closing(RemoteAgent(self, brief)) as agent:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(agent.run)
                 yield agent
@@ -104,8 +105,8 @@ class _Response:
 class RemoteAgent:
     """One conversation with the agent, across as many connections as it takes."""
 
-    def __init__(self, engine: RemoteEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: RemoteEngine, brief: Brief) -> None:
+        self._engine, self._brief = engine, brief
         self._events_in, self._events = anyio.create_memory_object_stream[ev.FromAgent](BACKLOG)
         self._upstream = Upstream(
             self._dial,
@@ -114,7 +115,7 @@ class RemoteAgent:
             longest_wait=engine.settings.reconnect_seconds,
             patience=engine.settings.timeout_seconds,
         )
-        self._transcript = Transcript(engine.assistant.memory_turns)
+        self._transcript = Transcript(engine.assistant.memory_turns, history=brief.history)
         self._response: _Response | None = None
         self._names: dict[str, str] = {}  # what the agent calls the last replies
         self._count = 0
@@ -226,7 +227,7 @@ class RemoteAgent:
     async def _welcome(self, line: Line, hello: protocol.Hello) -> None:
         line.agree(hello)
         history = self._transcript.messages()
-        await _try(line.send(protocol.welcome(hello, self._engine.assistant.instructions, history)))
+        await _try(line.send(protocol.welcome(hello, self._brief.instructions, history)))
         if self._mic:
             await _try(line.send({"type": "mic_on"}))
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.audio import BYTES, Resampler, to_pcm
 from visavis.errors import ConfigurationError
 from visavis.settings import ScriptedSettings, Settings
@@ -69,7 +70,7 @@ class ScriptedEngine:
         self.script, self.pcm = script, pcm
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[ScriptedAgent]:
+    async def open(self, brief: Brief) -> AsyncIterator[ScriptedAgent]:
         agent = ScriptedAgent(self.script, self.pcm)
         try:
             yield agent

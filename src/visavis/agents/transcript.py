@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,9 +27,12 @@ class Transcript:
     found by their ids.
     """
 
-    def __init__(self, limit: int, characters: int = CHARACTERS) -> None:
+    def __init__(self, limit: int, characters: int = CHARACTERS, history: Sequence[Message] = ()) -> None:
         self._limit, self._characters = limit, characters
         self._lines: list[_Line] = []
+        for message in history:
+            if message.role != "system":
+                self._add(_Line(message.role, message.text, closed=True))
 
     def user(self, text: str, before: str = "") -> None:
         """The user said `text`; ahead of the reply `before`, which has begun already, if there is one."""

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 import visavis
 from visavis import plugins
+from visavis.agents import Brief
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.server.routes_face import FaceRoutes
@@ -43,7 +44,8 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         agent, faces = await _load(settings)
         with ThreadPoolExecutor(1, "face") as executor:
-            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed)
+            brief = Brief(settings.assistant.instructions)
+            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed, brief)
             async with anyio.create_task_group() as tasks:
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
