@@ -7,6 +7,13 @@ export interface Facts {
   avatars: string[];
 }
 
+/** What to say about the agent's language: a code such as `pl`, or `detect`; nothing when it does not tell. */
+export function spoken(language: string | undefined): string {
+  if (!language) return "";
+  if (language === "detect") return "It answers in the language that it hears.";
+  return `It hears and speaks ${new Intl.DisplayNames(["en"], { type: "language" }).of(language) ?? language}.`;
+}
+
 export interface AvatarEntry {
   name: string;
   title: string;

@@ -4,7 +4,7 @@ import { listMicrophones } from "../src";
 import { byId, el } from "./dom";
 import { icon } from "./icons";
 import type { PreferenceStore, Preferences } from "./preferences";
-import type { AvatarEntry, Facts } from "./server";
+import { spoken, type AvatarEntry, type Facts } from "./server";
 
 type Choice<K extends keyof Preferences> = readonly (readonly [Preferences[K], string])[];
 
@@ -76,8 +76,7 @@ export class Settings {
 
   private voice(): string {
     const voice = this.facts?.agent.voice ?? "the built-in voice";
-    const language = this.facts?.agent.language ?? "English";
-    return `${voice.charAt(0).toUpperCase()}${voice.slice(1)}. It hears and speaks ${language}.`;
+    return `${voice.charAt(0).toUpperCase()}${voice.slice(1)}. ${spoken(this.facts?.agent.language)}`;
   }
 
   private thumbnails(): HTMLElement {
