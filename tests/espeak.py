@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from visavis.stages.tts_espeak import INSTALL
+from visavis.stages.espeak_library import INSTALL
 
 needs_espeak = pytest.mark.skipif(
     ctypes.util.find_library("espeak-ng") is None and not os.environ.get("CI"),

@@ -12,7 +12,9 @@ from visavis.errors import ConfigurationError
 from visavis.faces.viseme_table import BILABIAL, SYMBOLS
 from visavis.settings import AssistantSettings, EspeakSettings, Settings, VoiceSettings
 from visavis.stages import Speech, tts_espeak
-from visavis.stages.tts_espeak import Library, Mark, known, phones_of, pronounceable
+from visavis.stages.espeak_library import Library, Mark
+from visavis.stages.ipa import known
+from visavis.stages.tts_espeak import phones_of, pronounceable
 
 SENTENCES = {
     "pl": "Cześć, proszę powiedz mi coś o pogodzie.",

@@ -6,20 +6,10 @@ import numpy as np
 import pytest
 
 from visavis.audio import to_float
-from visavis.stages.phones import Phone, louder, trim, words_of
-from visavis.stages.tts_hibari import (
-    _IPA,
-    DURATIONS,
-    GAIN,
-    MAX_CHARACTERS,
-    MAX_PHONEMES,
-    RATE,
-    UNIT,
-    Hibari,
-    SpokenWord,
-    _breaths,
-    phones_of,
-)
+from visavis.stages.ipa import LETTERS
+from visavis.stages.passages import SpokenWord, breaths
+from visavis.stages.phones import LONGEST_TEXT, Phone, louder, phones_of, trim, words_of
+from visavis.stages.tts_hibari import DURATIONS, GAIN, LAG, MAX_PHONEMES, RATE, UNIT, Hibari
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +121,7 @@ def test_hostile_text_is_survived(voice: Hibari, text: str) -> None:
 
 
 def test_very_long_text_is_bounded(voice: Hibari) -> None:
-    assert len(voice(("nothing" * 10 + " ") * 400).words) == MAX_CHARACTERS // 71 + 1
+    assert len(voice(("nothing" * 10 + " ") * 400).words) == LONGEST_TEXT // 71 + 1
 
 
 # -- pure parts ----------------------------------------------------------------------------------------------
@@ -139,7 +129,7 @@ def test_marks_join_their_neighbours() -> None:
     symbols = ["<s>", "ˈ", "I", " ", "ʧ", "ː", ".", "</s>"]
     wave = np.full(round(1.0 * RATE), 0.1, np.float32)
     durations = np.array([0.2, 0.05, 0.1, 0.05, 0.1, 0.1, 0.2, 0.2])
-    phones = phones_of(symbols, [-1, 0, 0, 0, 1, 1, 1, -1], durations, wave)
+    phones = phones_of(symbols, [-1, 0, 0, 0, 1, 1, 1, -1], durations, wave, LAG)
     assert [(phone.symbol, phone.stress, phone.owner) for phone in phones] == [
         ("sil", 0, -1),
         ("aɪ", 2, 0),
@@ -152,7 +142,7 @@ def test_marks_join_their_neighbours() -> None:
 
 def test_silence_at_the_end_of_a_phoneme_is_silence() -> None:
     wave = np.concatenate([np.full(RATE // 2, 0.1, np.float32), np.zeros(RATE // 2, np.float32)])
-    phones = phones_of(["<s>", "s", "</s>"], [-1, 0, -1], np.array([0.1, 0.8, 0.1]), wave)
+    phones = phones_of(["<s>", "s", "</s>"], [-1, 0, -1], np.array([0.1, 0.8, 0.1]), wave, LAG)
     assert [phone.symbol for phone in phones] == ["sil", "s", "sil", "sil"]
     assert phones[1].end == pytest.approx(0.5)
 
@@ -172,14 +162,14 @@ def test_trimming_moves_the_times() -> None:
 
 def test_long_sentences_are_cut_at_a_comma() -> None:
     words = [SpokenWord("wˈɜɹd" + ("," if number % 10 == 9 else ""), number) for number in range(200)]
-    passages = list(_breaths(words))
+    passages = list(breaths(words, MAX_PHONEMES))
     assert [word for passage in passages for word in passage] == words
     assert all(sum(len(word.symbols) + 1 for word in passage) <= MAX_PHONEMES for passage in passages)
     assert all(passage[-1].symbols.endswith(",") for passage in passages)
 
 
 def test_a_passage_of_marks_is_not_spoken() -> None:
-    assert list(_breaths([SpokenWord("...", 0)])) == []
+    assert list(breaths([SpokenWord("...", 0)], MAX_PHONEMES)) == []
 
 
 def test_words_are_covered_by_their_phones() -> None:
@@ -198,4 +188,4 @@ def test_louder_never_clips_and_never_bends_quiet_sound() -> None:
 
 
 def test_symbols_of_ipa_are_letters() -> None:
-    assert all(symbol.isalpha() for symbol in _IPA.values())
+    assert all(symbol.isalpha() for symbol in LETTERS.values())

@@ -1,14 +1,18 @@
-"""Timed pieces of synthesised speech: silence trimmed, phones joined, words found in them. Pure."""
+"""Timed pieces of synthesised speech: symbols made phones, silence trimmed, words found in them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.events import Word
+from visavis.audio import to_pcm
+from visavis.events import Phoneme, Word
+from visavis.stages import Speech
+from visavis.stages.ipa import LETTERS, PAUSES, STRESS, known
 
 Wave = NDArray[np.float32]
 
@@ -16,12 +20,18 @@ SPEECH_RATE = 24_000
 """Hz of all speech that is handled here."""
 LEAD, TAIL = 0.02, 0.12
 """Seconds of silence kept before speech and after it."""
+PAUSE = 0.30
+"""Seconds of silence between sentences."""
+LONGEST_TEXT = 5_000
+"""Characters of a text that are spoken, about five minutes of speech."""
 KNEE = 0.6
 """Above this amplitude the limiter bends the wave instead of clipping it."""
 BLOCK = 120
 """Samples in one step (5 ms) of the loudness curve that finds silence."""
 FLOOR = 32.0
 """Decibels below the loud parts (90th percentile) at which a pause begins."""
+HUSH = 0.08
+"""Seconds of silence at the end of a phoneme that count as a pause and not as part of it."""
 SILENCE = "sil"
 
 
@@ -33,6 +43,80 @@ class Phone(NamedTuple):
     end: float
     stress: int
     owner: int
+
+
+def speech_of(text: str, passages: Iterable[tuple[Wave, list[Phone]]], gain: float) -> Speech:
+    """`text` whose passages sound so, one after the other, `gain` times louder; empty without sound.
+
+    The phones of each passage tile its wave.
+    """
+    waves: list[Wave] = []
+    phones: list[Phone] = []
+    samples = 0
+    parts = list(passages)
+    for number, part in enumerate(parts, 1):
+        wave, found = trim(*part, TAIL if number == len(parts) else PAUSE)
+        begin = samples / SPEECH_RATE
+        phones += (phone._replace(start=phone.start + begin, end=phone.end + begin) for phone in found)
+        waves.append(wave)
+        samples += len(wave)
+    if not samples:
+        return Speech(b"", (), ())
+    return Speech(
+        to_pcm(louder(np.concatenate(waves), gain)),
+        tuple(words_of(text.split(), phones)),
+        tuple(Phoneme(phone.symbol, phone.start, phone.end, phone.stress) for phone in joined(phones)),
+    )
+
+
+def phones_of(
+    symbols: Sequence[str], owners: Sequence[int], durations: NDArray[np.float64], wave: Wave, lag: float
+) -> list[Phone]:
+    """Phones that tile the wave, from a network's symbols and their durations in seconds.
+
+    A stress mark has a duration of its own and belongs to the vowel after it; a space, a length mark and
+    whatever the face does not know belong to the phone before. A long silence at the end of a phoneme becomes
+    "sil". `lag`: seconds by which the durations run behind the sound.
+    """
+    total = len(wave) / SPEECH_RATE
+    edges = np.clip(np.concatenate([[0.0], np.cumsum(durations)]) - lag, 0.0, total)
+    edges[-1] = total
+    level = loudness(wave)
+    phones = [Phone(SILENCE, 0.0, 0.0, 0, -1)]
+    begin, stress = 0.0, 0  # of the phone that the marks so far belong to
+    for symbol, owner, end in zip(symbols, owners, edges[1:].tolist(), strict=True):
+        if symbol in STRESS:
+            stress = STRESS[symbol]
+            continue
+        if end <= begin:
+            continue
+        if symbol in PAUSES or symbol in ("<s>", "</s>"):
+            phones.append(Phone(SILENCE, begin, end, 0, -1))
+        elif face := _face_symbol(symbol):
+            phones.append(Phone(face, begin, end, stress, owner))
+        else:
+            phones[-1] = phones[-1]._replace(end=end)
+        begin, stress = end, 0
+    return [part for phone in phones if phone.end > phone.start for part in _without_hush(phone, level)]
+
+
+def _face_symbol(symbol: str) -> str:
+    """What the face is told; empty for what only changes the sound before."""
+    if symbol == " " or unicodedata.category(symbol[0]) in ("Mn", "Lm"):
+        return ""
+    return known(LETTERS.get(symbol, symbol))
+
+
+def _without_hush(phone: Phone, level: NDArray[np.float64]) -> list[Phone]:
+    """The phone, and the silence at its end as a phone of its own."""
+    if phone.symbol == SILENCE or phone.end - phone.start < 2 * HUSH:
+        return [phone]
+    first = int(phone.start * SPEECH_RATE) // BLOCK
+    loud = np.flatnonzero(level[first : int(phone.end * SPEECH_RATE) // BLOCK] > -FLOOR)
+    last = phone.start + 0.04 if not len(loud) else (first + int(loud[-1]) + 1) * BLOCK / SPEECH_RATE
+    if phone.end - last < HUSH:
+        return [phone]
+    return [phone._replace(end=last), Phone(SILENCE, last, phone.end, 0, -1)]
 
 
 def loudness(wave: Wave) -> NDArray[np.float64]:
