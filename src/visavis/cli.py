@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_models, cli_simulate, logs
+from visavis import cli_config, cli_models, cli_simulate, logs
 from visavis.configuration import load_settings
-from visavis.errors import VisavisError
+from visavis.console import readable_errors
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.settings import Settings
-
-FAILED = 2
-"""Exit status after an error that a person can mend."""
 
 
 class ServeByDefault(TyperGroup):
@@ -38,6 +33,7 @@ class ServeByDefault(TyperGroup):
 
 app = typer.Typer(cls=ServeByDefault, pretty_exceptions_enable=False, no_args_is_help=False)
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_simulate.app, name="simulate")
 
 ConfigOption = Annotated[
@@ -199,18 +195,6 @@ def _settings(options: dict[str, Any], config: Path | None) -> Settings:
     settings = load_settings(options, config, os.environ, Path.cwd())
     logs.set_up(debug=settings.debug)
     return settings
-
-
-@contextmanager
-def readable_errors(*, debug: bool) -> Iterator[None]:
-    """An error that a person can mend is its sentence, in red, without a traceback unless debugging."""
-    try:
-        yield
-    except VisavisError as error:
-        if debug:
-            Console(stderr=True).print_exception()
-        Console(stderr=True, soft_wrap=True).print(f"[red]{escape(str(error))}[/red]", highlight=False)
-        raise typer.Exit(FAILED) from error
 
 
 if __name__ == "__main__":

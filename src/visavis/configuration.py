@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,22 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
-from visavis import plugins
+from visavis import pipeline, plugins
 from visavis.errors import ConfigurationError
 from visavis.settings import Section, Settings
 
 FILE = "visavis.yaml"
 """Read from the working directory when no other file is named."""
+NAMED_FILE = "AVATAR_PIPELINE_CONFIG_PATH"
+"""The variable that names another file."""
 PREFIX = "VISAVIS_"
 
 ALIASES = {
+    "AVATAR_CORS_ORIGINS": "server.cors_origins",
+    "AVATAR_HOST": "server.host",
+    "AVATAR_MODELS_ROOT_PATH": "models.root_path",
+    "AVATAR_OPENAI_API_KEY": "llm.key",
+    "AVATAR_OPENAI_API_URL": "llm.url",
     "AVATAR_PORT": "server.port",
     "SERVER_PORT": "server.port",
     "SERVER_HOST": "server.host",
@@ -87,6 +95,10 @@ _PLUGINS = {
 }
 CHECKPOINTS = (".tar", ".pth", ".pt")
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
+MASK = "********"
+_SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
+_REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
+"""A variable in a value of a YAML file: ${NAME}, or ${NAME:-what it is otherwise}."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""
 
@@ -97,6 +109,16 @@ class Given:
 
     value: Any
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as people see it; `shown` masks a secret, `given` is False for defaults."""
+
+    key: str
+    shown: str
+    source: str
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +138,43 @@ def load_settings(
     `config` is a YAML file that must exist; without it `visavis.yaml` in `cwd` is read when it is there.
     Raises `ConfigurationError` with every problem of every source at once.
     """
+    return _resolve(overrides, config, environ, cwd)[0]
+
+
+def explain(
+    overrides: Mapping[str, Any], config: Path | None, environ: Mapping[str, str], cwd: Path
+) -> list[Setting]:
+    """Every setting with its value and who gave it; arguments and errors as of `load_settings`."""
+    settings, given = _resolve(overrides, config, environ, cwd)
+    explained = []
+    for key, secret in keys().items():
+        value: Any = settings
+        for step in key.split("."):
+            value = getattr(value, step)
+        if secret:
+            shown = MASK if value.get_secret_value() else ""
+        else:
+            shown = "" if value is None else str(_masked(value))
+        source = given[key].source if key in given else "default"
+        explained.append(Setting(key, shown, source, key in given))
+    return explained
+
+
+def _masked(value: Any) -> Any:
+    """`value` without what is secret in it by its name."""
+    if not isinstance(value, dict):
+        return value
+    return {name: MASK if _SECRET.search(str(name)) else _masked(item) for name, item in value.items()}
+
+
+def _resolve(
+    overrides: Mapping[str, Any], config: Path | None, environ: Mapping[str, str], cwd: Path
+) -> tuple[Settings, Mapping[str, Given]]:
+    """The settings, and by dotted key what was given."""
+    if config is None and environ.get(NAMED_FILE):
+        config = Path(environ[NAMED_FILE])
     options = {key: Given(value, "command line") for key, value in overrides.items() if value is not None}
-    sources = [_yaml(config, cwd), _dotenv(cwd / ".env"), _environment(environ, "environment")]
+    sources = [_yaml(config, cwd, environ), _dotenv(cwd / ".env"), _environment(environ, "environment")]
     given = {key: value for source in sources for key, value in source.values.items()} | options
     problems = [problem for source in sources for problem in source.problems]
     if _set(given, "llm.url") and "stages.llm" not in given:
@@ -132,7 +189,7 @@ def load_settings(
     settings = _validate(given, problems)
     if settings is None or problems:
         raise ConfigurationError("\n  - ".join(["This configuration cannot work:", *problems]))
-    return settings
+    return settings, given
 
 
 def keys() -> dict[str, bool]:
@@ -175,7 +232,7 @@ def _dotenv(file: Path) -> Found:
     return _environment(dotenv_values(stream=io.StringIO(text), interpolate=False), str(file))
 
 
-def _yaml(config: Path | None, cwd: Path) -> Found:
+def _yaml(config: Path | None, cwd: Path, environ: Mapping[str, str]) -> Found:
     file = cwd / (config or FILE)
     text, problem = _read(file, required=config is not None)
     if problem:
@@ -191,8 +248,44 @@ def _yaml(config: Path | None, cwd: Path) -> Found:
     if not isinstance(data, dict):
         return Found({}, [f"{file}: expected keys and values, such as 'agent: embedded'"])
     found = Found({}, [])
+    data = _filled_in(data, "", _known(cwd / ".env") | dict(environ), str(file), found.problems)
+    if "pipeline" in data:
+        values, problems = pipeline.read(data.pop("pipeline"))
+        found.problems.extend(f"{file}: {problem}" for problem in problems)
+        found.values.update({key: Given(value, f"{file}: {by}") for key, (value, by) in values.items()})
     _flatten(data, "", str(file), found)
     return found
+
+
+def _filled_in(value: Any, key: str, variables: Mapping[str, str], file: str, problems: list[str]) -> Any:
+    """`value` with every ${NAME} in its strings replaced."""
+
+    def replacement(reference: re.Match[str]) -> str:
+        name, default = reference["name"], reference["default"]
+        if not variables.get(name) and default is None:
+            problems.append(f"{file}: {key} needs the environment variable {name}, which is not set")
+        return variables.get(name) or default or ""
+
+    match value:
+        case str():
+            return _REFERENCE.sub(replacement, value)
+        case dict():
+            inside = f"{key}." if key else ""
+            return {
+                name: _filled_in(item, f"{inside}{name}", variables, file, problems)
+                for name, item in value.items()
+            }
+        case list():
+            return [_filled_in(item, key, variables, file, problems) for item in value]
+        case _:
+            return value
+
+
+def _known(dotenv: Path) -> dict[str, str]:
+    """The variables of a `.env` file, when there is one that can be read."""
+    text, _ = _read(dotenv, required=False)
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value}
 
 
 def _flatten(data: Mapping[Any, Any], prefix: str, file: str, found: Found) -> None:
@@ -236,10 +329,11 @@ def _validate(given: Mapping[str, Given], problems: list[str]) -> Settings | Non
     except ValidationError as error:
         secret = keys()
         for detail in error.errors(include_url=False):
-            key = ".".join(map(str, detail["loc"]))
-            source, value = given[key].source, given[key].value
+            whole = ".".join(map(str, detail["loc"]))
+            key = next(known for known in secret if f"{whole}.".startswith(f"{known}."))
+            source, value = given[key].source, given[key].value if key == whole else detail["input"]
             shown = "" if secret[key] else f" is {_shown(value)} but"
-            problems.append(f"{source}: {key}{shown} {_demand(detail['msg'])}")
+            problems.append(f"{source}: {whole}{shown} {_demand(detail['msg'])}")
         return None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 
 def _web_address(url: str) -> str:
@@ -28,6 +30,25 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _origin(url: str) -> str:
+    if url != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", url):
+        raise ValueError("must be an origin, such as https://example.org, or *")
+    return url
+
+
+def _listed(value: Any) -> Any:
+    """In an environment variable a list is written with commas, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
+"""Web pages by scheme, host and port; `*` is every one."""
+
+
 class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=1, le=65535)
@@ -40,6 +61,8 @@ class ServerSettings(Section):
     """How long a dropped conversation waits for its client."""
     workers: int = Field(2, ge=1, le=64)
     """Threads that run models (speech, language, turn-taking)."""
+    cors_origins: Origins = ()
+    """Other web pages that may call this server from a browser."""
 
 
 class AssistantSettings(Section):
@@ -127,6 +150,8 @@ class WhisperSettings(Section):
     the `base` model of the model store."""
     language: str = ""
     """A code such as `pl`; empty is `assistant.language`, `detect` listens for it in every utterance."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where a model of your own runs; `auto` takes a GPU when there is one."""
 
 
 class EspeakSettings(Section):
@@ -156,8 +181,18 @@ class FaceSettings(Section):
 class ModelSettings(Section):
     cache: HomePath | None = None
     """Where model files are kept; None is the platform's cache directory."""
+    root_path: HomePath | None = None
+    """A folder of your own model files: a name without a path is looked for there, and what Whisper downloads
+    is put there."""
     offline: bool = False
     """Never fetch anything from the network."""
+
+    def own(self, file: Path) -> Path:
+        """A model file of the user's: `file` as it is, or in `root_path` when it is only there."""
+        if self.root_path is None or file.is_absolute() or file.exists():
+            return file
+        inside = self.root_path / file
+        return inside if inside.exists() else file
 
 
 class ScriptedSettings(Section):
@@ -226,6 +261,8 @@ class Settings(Section):
     agent: str = "embedded"
     avatar: str = "mia"
     debug: bool = False
+    options: dict[str, dict[str, Any]] = {}
+    """What plug-ins of your own are told, by stage: `options.tts` is for the plug-in in `stages.tts`."""
     server: ServerSettings = ServerSettings()
     assistant: AssistantSettings = AssistantSettings()
     stages: StageSettings = StageSettings()

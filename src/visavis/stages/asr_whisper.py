@@ -114,18 +114,19 @@ def chosen_language(settings: Settings) -> str | None:
 
 
 def _model(settings: Settings) -> WhisperModel:
-    name = settings.whisper.model
+    name, device = settings.whisper.model, settings.whisper.device
     if name == WhisperSettings().model:
         store = ModelStore(settings.models)
         folder = store.derived(PARTS[0], partial(join, second=store.path(PARTS[1])), "1")
         name = str(folder)
     try:
         return WhisperModel(
-            str(Path(name).expanduser()),
-            device="cpu",
-            compute_type="int8",
+            str(settings.models.own(Path(name).expanduser())),
+            device=device,
+            compute_type="int8" if device == "cpu" else "default",
             cpu_threads=1,
             num_workers=1,
+            download_root=None if settings.models.root_path is None else str(settings.models.root_path),
             local_files_only=settings.models.offline,
         )
     except Exception as error:  # its downloader, its parser and its runtime raise errors of many kinds

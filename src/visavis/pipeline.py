@@ -1,0 +1,112 @@
+"""The section `pipeline` of a configuration file: a handler for each stage, read as our own settings.
+
+    pipeline:
+      asr: {handler: faster_whisper, model_size: small, language: pl}
+      tts: {handler: my_package.voice:load, pitch: 3}
+
+A handler is the name of a plug-in, one of the names in `HANDLERS`, or `module:attr`. What the table `OPTIONS`
+knows of a handler becomes the setting of that name; everything else that is said to a plug-in of somebody
+else is handed to it in `Settings.options` under its stage.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+STAGES = {
+    "vad": "stages.vad",
+    "end_of_turn": "stages.end_of_turn",
+    "asr": "stages.asr",
+    "llm": "stages.llm",
+    "tts": "stages.tts",
+    "avatar": "face.engine",
+}
+"""Stage of a pipeline -> the setting that names its plug-in."""
+
+HANDLERS = {
+    ("vad", "silero_vad"): "silero",
+    ("vad", "silerovad"): "silero",
+    ("asr", "faster_whisper"): "whisper",
+    ("asr", "fasterwhisper"): "whisper",
+    ("llm", "openai_compatible"): "openai",
+    ("tts", "pipertts"): "piper",
+    ("tts", "piper_tts"): "piper",
+}
+"""Names that other projects give to what we have."""
+
+OPTIONS: dict[tuple[str, str], dict[str, str]] = {
+    ("asr", "whisper"): {
+        "model_size": "whisper.model",
+        "model_path": "whisper.model",
+        "language": "whisper.language",
+        "device": "whisper.device",
+    },
+    ("llm", "openai"): {
+        "model_name": "llm.model",
+        "api_url": "llm.url",
+        "api_key": "llm.key",
+        "max_tokens": "llm.max_tokens",
+        "temperature": "llm.temperature",
+        "timeout_seconds": "llm.timeout_seconds",
+        "system_prompt": "assistant.instructions",
+    },
+    ("llm", "demo"): {"system_prompt": "assistant.instructions"},
+    ("tts", "hibari"): {"speed": "voice.speed"},
+    ("tts", "espeak"): {"voice": "espeak.voice", "speed": "voice.speed"},
+    ("avatar", "net"): {"avatar_name": "avatar"},
+    ("avatar", "energy"): {"avatar_name": "avatar"},
+    ("avatar", "phonemes"): {"avatar_name": "avatar"},
+    ("avatar", "wav2arkit"): {"avatar_name": "avatar", "model_path": "face.model_path"},
+    ("avatar", "lam"): {"avatar_name": "avatar", "model_path": "face.model_path", "gpu": "face.gpu"},
+}
+"""What the handlers that come with Visavis can be told, and the settings that this is."""
+
+IMPLIED = {("llm", "openai"): {"llm.url": "https://api.openai.com/v1"}}
+"""What a handler means unless something else is said."""
+
+
+def read(pipeline: Any) -> tuple[dict[str, tuple[Any, str]], list[str]]:
+    """The settings in a section `pipeline`, by dotted key with the key that said them; and its problems."""
+    if not isinstance(pipeline, Mapping):
+        return {}, ["pipeline is a section; write its stages below it, indented"]
+    found: dict[str, tuple[Any, str]] = {}
+    problems: list[str] = []
+    theirs: dict[str, dict[str, Any]] = {}
+    for stage, said in pipeline.items():
+        where = f"pipeline.{stage}"
+        if stage not in STAGES:
+            problems.append(f"unknown stage {where}; expected {', '.join(STAGES)}")
+        elif not isinstance(said, Mapping) or not isinstance(said.get("handler"), str):
+            problems.append(f"{where} must name its handler, such as {where}.handler: {_example(stage)}")
+        else:
+            name = HANDLERS.get((stage, said["handler"]), said["handler"])
+            found[STAGES[stage]] = name, f"{where}.handler"
+            known = OPTIONS.get((stage, name))
+            for key, value in IMPLIED.get((stage, name), {}).items():
+                found[key] = value, f"{where}.handler"
+            for option, value in said.items():
+                if option == "handler":
+                    continue
+                if known is None:
+                    theirs.setdefault(stage, {})[str(option)] = value
+                elif option in known:
+                    found[known[option]] = value, f"{where}.{option}"
+                else:
+                    problems.append(f"unknown key {where}.{option}{_hint(str(option), known)}")
+    if theirs:
+        found["options"] = theirs, "pipeline"
+    language = pipeline["asr"].get("language") if isinstance(pipeline.get("asr"), Mapping) else None
+    if isinstance(language, str) and language != "detect":
+        found.setdefault("assistant.language", (language, "pipeline.asr.language"))
+    return found, problems
+
+
+def _example(stage: str) -> str:
+    return next((name for known, name in OPTIONS if known == stage), "module:attr")
+
+
+def _hint(option: str, known: Mapping[str, str]) -> str:
+    close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else f"; expected {', '.join(['handler', *known])}"
