@@ -13,6 +13,7 @@ import anyio
 import numpy as np
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.audio import to_pcm
 from visavis.settings import Settings
 
@@ -27,7 +28,7 @@ class Parrot:
     input_rate, output_rate = 16_000, RATE
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Talk]:
+    async def open(self, brief: Brief) -> AsyncIterator[Talk]:
         yield Talk()
 
     def status(self) -> dict[str, Any]:
