@@ -1,0 +1,158 @@
+"""A face and its voice as a live WebM stream (VP8 and Opus), for MediaSource and for `<video>`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.video.frame import PictureType
+
+from visavis.audio import BYTES
+from visavis.video import matroska
+from visavis.video.matroska import PICTURES, SOUND, Block
+from visavis.video.opus import DECODED_RATE, PACKET_MS, OpusStream
+from visavis.video.yuv import Picture, Yuv
+
+HIGHEST_FPS = 60
+LOWEST_RATE, HIGHEST_RATE = 8_000, 96_000
+"""Hz."""
+BIT_RATE = 800_000
+"""Bits a second of a moving face at 640x480."""
+LONGEST_SEGMENT_MS = 200
+KEYFRAME_SECONDS = 2
+"""A viewer who comes later waits at most so long, unless a keyframe is asked for."""
+APART_SECONDS = 1.0
+"""Sound and pictures are fed together; so far one of them may be ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of the stream that MediaSource takes as it is: one cluster, complete, of at most 200 ms.
+
+    `start` and `seconds` are where it begins in the stream and how long it lasts. With `keyframe` it begins
+    with a whole picture: a viewer who has the header may join there.
+    """
+
+    data: bytes
+    keyframe: bool
+    start: float
+    seconds: float
+
+
+class LiveWebM:
+    """One endless stream. `header` comes first for every viewer, then segments from any keyframe on.
+
+    `fps` 1 to 60; `width` and `height` even, 16 to 4096; `rate` in Hz, of mono PCM16. Picture k is seen from
+    k / fps seconds, sample n heard at n / rate: both are counted, so they cannot drift apart. Encoding blocks
+    for milliseconds, outside Python's lock: it belongs into a worker thread, one call at a time.
+    Raises `ValueError` for arguments outside these ranges.
+    """
+
+    def __init__(self, fps: int, width: int, height: int, rate: int, bit_rate: int = BIT_RATE) -> None:
+        if not 1 <= fps <= HIGHEST_FPS:
+            raise ValueError(f"live video has 1 to {HIGHEST_FPS} pictures a second, not {fps}")
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise ValueError(f"sound has {LOWEST_RATE} to {HIGHEST_RATE} samples a second, not {rate}")
+        self._fps, self._rate = fps, rate
+        self._yuv, self._opus = Yuv(width, height), OpusStream(rate)
+        self._vp8 = _encoder(fps, width, height, bit_rate)
+        self.header = matroska.header(width, height, fps, self._opus.head, self._opus.delay)
+        self._waiting: list[Block] = []
+        self._pictures = self._samples = self._packets = 0
+        self._since_keyframe = 0
+        self._end = 0
+        self._closed = False
+
+    def feed(self, pcm: bytes, pictures: Sequence[Picture], *, keyframe: bool = False) -> list[Segment]:
+        """The segments that are now complete: everything up to the end of what both tracks have.
+
+        `pcm` and `pictures` last equally long, up to a picture's length, so that viewers wait for neither.
+        `keyframe` makes the first picture a whole one: somebody has come. Raises `ValueError` after `close`,
+        for pictures of another size, half a sample, and sound and pictures more than a second apart; nothing
+        has happened then.
+        """
+        self._check(pcm, pictures)
+        frames = [self._yuv(picture) for picture in pictures]
+        for number, frame in enumerate(frames):
+            self._encode(frame, keyframe and number == 0)
+        self._samples += len(pcm) // BYTES
+        self._hear(self._opus.feed(pcm))
+        return self._segments(min(self._due(self._pictures), self._packets * PACKET_MS))
+
+    def close(self) -> list[Segment]:
+        """The rest of the stream, to the last sample; the stream takes nothing more."""
+        if self._closed:
+            return []
+        self._closed = True
+        packets, excess = self._opus.close()
+        self._hear(packets[:-1])
+        self._hear(packets[-1:], excess * 10**9 // DECODED_RATE)
+        return self._segments(max(self._due(self._pictures), self._packets * PACKET_MS))
+
+    def _check(self, pcm: bytes, pictures: Sequence[Picture]) -> None:
+        if self._closed:
+            raise ValueError("the stream is closed")
+        if len(pcm) % BYTES:
+            raise ValueError(f"PCM16 has {BYTES} bytes a sample; {len(pcm)} bytes have half a sample")
+        seen = (self._pictures + len(pictures)) / self._fps
+        heard = (self._samples + len(pcm) // BYTES) / self._rate
+        if abs(seen - heard) > APART_SECONDS:
+            raise ValueError(f"the pictures end at {seen:.2f} s and the sound at {heard:.2f} s")
+
+    def _due(self, picture: int) -> int:
+        """The millisecond at which a picture is shown."""
+        return round(picture * 1000 / self._fps)
+
+    def _encode(self, frame: av.VideoFrame, keyframe: bool) -> None:
+        keyframe |= self._since_keyframe % (KEYFRAME_SECONDS * self._fps) == 0
+        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        frame.pts, frame.time_base = self._pictures, Fraction(1, self._fps)
+        # Without looking ahead, every picture is one packet at once.
+        (packet,) = self._vp8.encode(frame)
+        block = Block(self._due(self._pictures), PICTURES, bytes(packet), packet.is_keyframe)
+        self._waiting.append(block)
+        self._pictures += 1
+        self._since_keyframe = 1 if block.keyframe else self._since_keyframe + 1
+
+    def _hear(self, packets: list[bytes], excess_ns: int = 0) -> None:
+        for packet in packets:
+            self._waiting.append(Block(self._packets * PACKET_MS, SOUND, packet, excess_ns=excess_ns))
+            self._packets += 1
+
+    def _segments(self, end: int) -> list[Segment]:
+        """Everything before millisecond `end`, in the order of time, cut into clusters."""
+        waiting = sorted(self._waiting, key=lambda block: (block.time, block.track))
+        ready = [block for block in waiting if block.time < end]
+        self._waiting = waiting[len(ready) :]
+        clusters: list[list[Block]] = []
+        for block in ready:
+            whole = block.track == PICTURES and block.keyframe
+            if not clusters or whole or block.time - clusters[-1][0].time > LONGEST_SEGMENT_MS - PACKET_MS:
+                clusters.append([])
+            clusters[-1].append(block)
+        edges = [blocks[0].time for blocks in clusters[1:]] + [end]
+        return [self._segment(blocks, edge) for blocks, edge in zip(clusters, edges, strict=False)]
+
+    def _segment(self, blocks: list[Block], end: int) -> Segment:
+        start, self._end = self._end, end
+        keyframe = blocks[0].track == PICTURES and blocks[0].keyframe
+        return Segment(matroska.cluster(blocks), keyframe, start / 1000, (end - start) / 1000)
+
+
+def _encoder(fps: int, width: int, height: int, bit_rate: int) -> av.VideoCodecContext:
+    encoder = av.CodecContext.create("libvpx", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
+    encoder.bit_rate, encoder.thread_count = bit_rate, 1
+    encoder.gop_size = 100 * KEYFRAME_SECONDS * fps  # keyframes are asked for
+    # A fixed speed: the one that adapts itself looks at the clock. What hardly moves is not encoded again.
+    encoder.options = {
+        "deadline": "realtime",
+        "cpu-used": "-8",
+        "lag-in-frames": "0",
+        "auto-alt-ref": "0",
+        "static-thresh": "100",
+    }
+    return encoder
