@@ -15,6 +15,9 @@ from visavis.audio import Media
 from visavis.pacing import Policy
 from visavis.turn import START_FRAMES, Turn, Words
 
+MOST_SOURCES = 8
+"""Of one turn."""
+
 
 class Conversation:
     """One conversation; everything in flight carries its turn, and what belongs to a turn that is over falls
@@ -29,6 +32,7 @@ class Conversation:
         self._asked: float | None = None  # when the user's last words were complete
         self._owed: float | None = None  # since when the agent owes an answer
         self._ledgers: dict[str, dict[ev.Stage, float]] = {}
+        self._cited: tuple[ev.Source, ...] = ()  # what the next reply draws on
         self._away: float | None = None  # since when the client is gone
         self._out: list[ev.Effect] = []
 
@@ -168,6 +172,8 @@ class Conversation:
                 self._stop(now)
             case ev.Action():
                 self._out.append(event)
+            case ev.Cited(sources):
+                self._cite(sources)
             case ev.Milestone(reply, stage, at):
                 turn = self._live(reply)
                 ledger = turn.ledger if turn else self._ledgers.setdefault(reply, {})
@@ -183,7 +189,8 @@ class Conversation:
         self._turns += 1
         self._owed = None
         words = Words(self.policy.pace, self.media.rate)
-        turn = Turn(self._turns, reply, self.media, words, touched=now)
+        turn = Turn(self._turns, reply, self.media, words, touched=now, sources=self._cited)
+        self._cited = ()
         turn.ledger.update(self._ledgers.pop(reply, {}))
         if self._asked is not None:
             turn.ledger.setdefault("speech_end", self._asked)
@@ -315,6 +322,7 @@ class Conversation:
             turn.ledger["sent"] = now
             self._enter("speaking")
             self._out.append(ev.TurnStarted(turn.number))
+            self._tell_sources(turn)
         first, end = turn.sent, turn.sent + count
         self._tell_words(turn, end / self.media.fps)
         self._out.append(ev.Frames(turn.number, first, turn.pcm(first, end), turn.weights(first, end)))
@@ -324,6 +332,21 @@ class Conversation:
             if more := pacing.frames_due(turn, self.policy, now):
                 self._send_frames(turn, more, now)  # the first burst fills the client's buffer
         turn.forget(now)
+
+    def _cite(self, sources: tuple[ev.Source, ...]) -> None:
+        turn = next((turn for turn in (self._turn, *self._next) if turn is not None and not turn.done), None)
+        known = self._cited if turn is None else turn.sources
+        known += tuple(source for source in sources if source not in known)
+        if turn is None:
+            self._cited = known[:MOST_SOURCES]
+            return
+        turn.sources = known[:MOST_SOURCES]
+        if turn.shown:
+            self._tell_sources(turn)
+
+    def _tell_sources(self, turn: Turn) -> None:
+        if turn.sources:
+            self._out.append(ev.TurnSources(turn.number, turn.sources))
 
     def _tell_words(self, turn: Turn, seconds: float) -> None:
         self._out.extend(ev.WordSpoken(turn.number, word) for word in turn.words.until(seconds))
@@ -344,7 +367,7 @@ class Conversation:
     def _stop(self, now: float) -> None:
         """End whatever is being said or prepared."""
         preparing = self._owed is not None
-        self._owed = None
+        self._owed, self._cited = None, ()
         for turn in self._next:
             self._out.append(ev.CancelReply(turn.reply, 0.0, ""))
         self._next.clear()

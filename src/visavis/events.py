@@ -223,7 +223,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """What the reply that is being given draws on."""
+    """What the reply that is being given draws on, or the next one when none is."""
 
     sources: tuple[Source, ...]
 
@@ -319,6 +319,14 @@ class BargedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnSources:
+    """What the turn draws on; all of it, each time something is added."""
+
+    turn: int
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnLedger:
     """Milliseconds from the end of the user's speech (or the arrival of the text) to each stage reached."""
 
@@ -402,7 +410,7 @@ ToClient = (
     | UserPartial
     | BargedIn
     | Action
-    | Cited
+    | TurnSources
     | TurnLedger
     | Pong
     | Problem

@@ -10,7 +10,7 @@ import numpy as np
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import BYTES, Media
 from visavis.emotions import read
-from visavis.events import Emotion, EmotionName, Phoneme, Stage, Word
+from visavis.events import Emotion, EmotionName, Phoneme, Source, Stage, Word
 from visavis.voiced import VoicedTime
 
 START_FRAMES = 3
@@ -183,6 +183,7 @@ class Turn:
     waiting: float | None = None
     """Since when playback has been held, or the client gone."""
     ledger: dict[Stage, float] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
 
     @property
     def samples(self) -> int:

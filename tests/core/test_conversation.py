@@ -412,3 +412,38 @@ def test_a_reply_that_begins_while_the_client_is_away_is_heard_when_it_is_back()
     assert [turn.interrupted for turn in only(log, ev.TurnEnded)] == [False, False]
     assert of(log, ev.TurnEnded)[-1][0] == pytest.approx(4.0, abs=0.2)
     assert not only(log, ev.BargedIn)
+
+
+BREAD, RYE = ev.Source("Bread", excerpt="We bake bread."), ev.Source("Rye", excerpt="Rye takes a day.")
+
+
+def test_sources_are_told_with_the_turn_that_draws_on_them() -> None:
+    _, script = reply(24_000)
+    log = drive(Conversation(), [(0.0, ev.Cited((BREAD,))), *[(at + 1.0, event) for at, event in script]])
+    kinds = [type(effect) for _, effect in log]
+    assert only(log, ev.TurnSources) == [ev.TurnSources(1, (BREAD,))]
+    assert kinds.index(ev.TurnSources) == kinds.index(ev.TurnStarted) + 1
+
+
+def test_sources_cited_during_a_turn_are_told_at_once_and_all_together() -> None:
+    _, script = reply(24_000 * 2)
+    early, late = (0.0, ev.Cited((BREAD,))), (0.5, ev.Cited((RYE, BREAD)))
+    unfinished = [*script[:-1], early, late, (1.0, ev.ReplyDone("r"))]
+    log = drive(Conversation(), unfinished)
+    assert of(log, ev.TurnSources) == [
+        (0.0, ev.TurnSources(1, (BREAD,))),
+        (0.5, ev.TurnSources(1, (BREAD, RYE))),
+    ]
+
+
+def test_sources_after_the_end_of_a_reply_belong_to_the_next_one() -> None:
+    _, first = reply(24_000 * 2)
+    _, second = reply(24_000, at=1.0, id="s")
+    log = drive(Conversation(), [*first, (0.5, ev.Cited((RYE,))), *second])
+    assert only(log, ev.TurnSources) == [ev.TurnSources(2, (RYE,))]
+
+
+def test_sources_of_a_reply_that_never_came_are_forgotten() -> None:
+    _, script = reply(24_000, at=1.0)
+    log = drive(Conversation(), [(0.0, ev.Cited((BREAD,))), (0.5, ev.UserText("Well?")), *script])
+    assert not only(log, ev.TurnSources)

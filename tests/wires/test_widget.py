@@ -55,6 +55,13 @@ OUT: dict[str, ev.ToClient] = {
     "partial": ev.UserPartial("what time"),
     "barge-in": ev.BargedIn(3, "hold"),
     "ledger": ev.TurnLedger(3, {"speech_end": 0, "end_of_turn": 600, "first_frame": 640}),
+    "sources": ev.TurnSources(
+        3,
+        (
+            ev.Source("Opening hours", "", "Monday to Friday: 8:00 to 18:00."),
+            ev.Source("Shop: Bread", "https://example.org/bread#rye", "Rye bread costs 4 euros."),
+        ),
+    ),
     "frames": ev.Frames(3, 7, pcm(2), weights(2)),
 }
 HELLOS = {

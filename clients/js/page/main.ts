@@ -92,6 +92,7 @@ class Page {
       else if (message.interrupted) talk.cut(message.turnId, message.text);
     });
     client.on("turn_metrics", (metrics) => talk.metrics(metrics.turnId, metrics, client.roundTripMs));
+    client.on("sources", ({ turnId, sources }) => talk.cite(turnId, sources));
     client.on("trigger_action", (action) => talk.note(action.function_name.replaceAll("_", " ")));
     client.on("error", ({ code, message }) => {
       if (code !== "RESUME_EXPIRED") this.notices.show(`error ${code}`, { text: message, seconds: 12 });

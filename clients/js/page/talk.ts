@@ -1,7 +1,7 @@
 /** The conversation as text: what both sides said, as far as it was heard. */
 
 import { segments, type Position, type Turn } from "../src";
-import type { Ledger } from "../src";
+import type { Ledger, Source } from "../src";
 import { byId, el } from "./dom";
 
 const OPENERS = ["Who are you?", "What can you do?", "Tell me a joke."];
@@ -9,6 +9,7 @@ const OPENERS = ["Who are you?", "What can you do?", "Tell me a joke."];
 interface Reply {
   item: HTMLElement;
   text: HTMLElement;
+  sources: HTMLElement;
   foot: HTMLElement;
   words: number;
   closed: boolean;
@@ -20,6 +21,7 @@ export class Talk {
   private readonly list = byId<HTMLOListElement>("messages");
   private readonly replies = new Map<string, Reply>();
   private readonly early = new Map<string, [Ledger, number]>();
+  private readonly earlySources = new Map<string, Source[]>();
   private partial: HTMLElement | null = null;
   private welcome: HTMLElement | null = null;
   name = "Mia";
@@ -91,6 +93,14 @@ export class Talk {
     this.scroll();
   }
 
+  /** What a reply draws on; it is known before the reply is heard. */
+  cite(turnId: string, sources: Source[]): void {
+    const reply = this.replies.get(turnId);
+    if (!reply) this.earlySources.set(turnId, sources);
+    else reply.sources.replaceChildren(...sources.map(sourceNote));
+    this.scroll();
+  }
+
   note(text: string): void {
     this.add(el("li", { class: "note" }, text));
   }
@@ -99,6 +109,7 @@ export class Talk {
   restart(): void {
     this.replies.clear();
     this.early.clear();
+    this.earlySources.clear();
     this.clearPartial();
     if (!this.empty) this.note("A new conversation begins here.");
   }
@@ -107,11 +118,14 @@ export class Talk {
     const known = this.replies.get(turnId);
     if (known) return known;
     const text = el("p");
+    const sources = el("div", { class: "sources" });
     const foot = el("div", { class: "foot" });
-    const item = el("li", { class: "said avatar" }, this.speaker(this.name), text, foot);
-    const reply = { item, text, foot, words: 0, closed: false };
+    const item = el("li", { class: "said avatar" }, this.speaker(this.name), text, sources, foot);
+    const reply = { item, text, sources, foot, words: 0, closed: false };
     this.replies.set(turnId, reply);
     this.add(item);
+    this.cite(turnId, this.earlySources.get(turnId) ?? []);
+    this.earlySources.delete(turnId);
     const early = this.early.get(turnId);
     if (early) foot.replaceChildren(latencyBar(...early));
     this.early.delete(turnId);
@@ -141,6 +155,12 @@ export class Talk {
     const { scrollHeight, clientHeight, scrollTop } = this.list;
     if (scrollHeight - clientHeight - scrollTop < 240) this.list.scrollTop = scrollHeight;
   }
+}
+
+/** A source by its title; opened, it shows what was used of it. */
+function sourceNote({ title, url, excerpt }: Source): HTMLElement {
+  const address = /^https?:/.test(url) ? el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, url) : "";
+  return el("details", {}, el("summary", {}, title), el("p", {}, excerpt), address);
 }
 
 /** Where the time went between the end of the question and the first sound of the answer. */

@@ -101,9 +101,24 @@ export type Ledger = Partial<Record<LedgerStage, number>>;
 
 export type TurnMetrics = { type: "turn_metrics"; turnId: string } & Ledger;
 
+/** Where a piece of knowledge is from; `url` is empty when it has no address. */
+export interface Source {
+  title: string;
+  url: string;
+  excerpt: string;
+}
+
+/** All that a turn draws on. */
+export interface Sources {
+  type: "sources";
+  turnId: string;
+  sources: Source[];
+}
+
 export type ServerMessage =
   | Config | StateMessage | AudioStart | AudioEnd | TranscriptDelta | TranscriptDone | TranscriptPartial
-  | InterruptMessage | BargeIn | TriggerAction | ServerError | Pong | TurnMetrics;
+  | InterruptMessage | BargeIn | TriggerAction | ServerError | Pong | TurnMetrics
+  | Sources;
 
 /** 1/fps second of avatar: what is heard and what is seen. */
 export interface Frame {
@@ -121,6 +136,7 @@ export interface Frame {
 const TYPES = new Set<string>([
   "config", "avatar_state", "audio_start", "audio_end", "transcript_delta", "transcript_done",
   "transcript_partial", "interrupt", "barge_in", "trigger_action", "error", "pong", "turn_metrics",
+  "sources",
 ]);
 
 export const FRAME_HEADER = 20;

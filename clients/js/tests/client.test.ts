@@ -243,6 +243,15 @@ describe("with a player", () => {
     expect(player.current).toBeNull();
   });
 
+  it("tells what a turn draws on", () => {
+    const told = vi.fn();
+    client.on("sources", told);
+    connect();
+    const sources = [{ title: "Hours", url: "", excerpt: "Open from 8 to 18." }];
+    socket().tell({ type: "sources", turnId: "turn_1", sources });
+    expect(told).toHaveBeenCalledWith({ type: "sources", turnId: "turn_1", sources });
+  });
+
   it("forgets the turns of a conversation that could not be resumed", () => {
     const player = new Player();
     client.attach(player);

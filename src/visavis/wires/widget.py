@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -157,7 +158,7 @@ class WidgetWire:
                 return [_json("pong", timestamp=now)]
             case ev.Problem(code, text):
                 return [_json("error", code=code, message=text, error=text, timestamp=now)]
-            case ev.UserPartial() | ev.BargedIn() | ev.TurnLedger() if self.extended:
+            case ev.UserPartial() | ev.BargedIn() | ev.TurnLedger() | ev.TurnSources() if self.extended:
                 return [self._extra(event, now)]
         return []
 
@@ -175,7 +176,9 @@ class WidgetWire:
         cut = _json("interrupt", turnId=turn, sessionId=self.session_id, offsetMs=heard, timestamp=now)
         return [cut, _json("transcript_done", **done, interrupted=True)]
 
-    def _extra(self, event: ev.UserPartial | ev.BargedIn | ev.TurnLedger, now: int) -> Message:
+    def _extra(
+        self, event: ev.UserPartial | ev.BargedIn | ev.TurnLedger | ev.TurnSources, now: int
+    ) -> Message:
         match event:
             case ev.UserPartial(text):
                 return _json("transcript_partial", role="user", text=text, timestamp=now)
@@ -184,6 +187,8 @@ class WidgetWire:
             case ev.TurnLedger(turn, ms):
                 ledger = {_camel(stage): value for stage, value in ms.items()}
                 return _json("turn_metrics", turnId=_id(turn), **ledger, timestamp=now)
+            case ev.TurnSources(turn, sources):
+                return _json("sources", turnId=_id(turn), sources=[asdict(s) for s in sources], timestamp=now)
 
     # -- frames ----------------------------------------------------------------------------------------
     def _frames(self, event: ev.Frames, timestamp: int) -> Sequence[Message]:
