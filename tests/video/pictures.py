@@ -53,12 +53,12 @@ def decode(media: bytes | Path) -> tuple[list[tuple[float, Picture]], list[float
     sound, rate = [np.zeros(0, np.float32)], 0
     container: Any
     with av.open(io.BytesIO(media) if isinstance(media, bytes) else str(media), "r") as container:
-        frame: Any
         for frame in container.decode():
             if isinstance(frame, av.VideoFrame):
-                pictures.append((frame.time, frame.to_ndarray(format="rgb24")))
+                seen: Any = frame.to_ndarray(format="rgb24")
+                pictures.append((float(frame.time or 0), seen))
             elif isinstance(frame, av.AudioFrame):
-                times.append(frame.time)
+                times.append(float(frame.time or 0))
                 sound.append(frame.to_ndarray().astype(np.float32)[0])
                 rate = frame.sample_rate
     return pictures, times, np.concatenate(sound), rate
