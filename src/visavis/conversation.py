@@ -26,6 +26,8 @@ class Conversation:
     def __init__(self, media: Media | None = None, policy: Policy | None = None) -> None:
         self.media, self.policy = media or Media(), policy or Policy()
         self.state: ev.State = "idle"
+        self.live = True
+        """Replies that begin are played as they arrive; see `Turn.live`."""
         self._turn: Turn | None = None
         self._next: deque[Turn] = deque()  # replies that began while another was still being spoken
         self._turns = self._user_turns = 0
@@ -76,6 +78,11 @@ class Conversation:
     def speaking(self) -> bool:
         """Is a turn being spoken?"""
         return self._turn is not None and self._turn.shown
+
+    @property
+    def next_turn(self) -> int:
+        """The number of the reply that begins next."""
+        return self._turns + 1
 
     @property
     def away(self) -> bool:
@@ -189,7 +196,7 @@ class Conversation:
         self._turns += 1
         self._owed = None
         words = Words(self.policy.pace, self.media.rate)
-        turn = Turn(self._turns, reply, self.media, words, touched=now, sources=self._cited)
+        turn = Turn(self._turns, reply, self.media, words, touched=now, sources=self._cited, live=self.live)
         self._cited = ()
         turn.ledger.update(self._ledgers.pop(reply, {}))
         if self._asked is not None:
@@ -301,7 +308,7 @@ class Conversation:
         if turn.waiting is not None:
             return
         dry = turn.over()
-        if dry is not None and not turn.ended and now > dry + 1e-6:
+        if turn.live and dry is not None and not turn.ended and now > dry + 1e-6:
             turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
         if (count := pacing.frames_due(turn, self.policy, now)) > 0:
             self._send_frames(turn, count, now)

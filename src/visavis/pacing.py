@@ -38,7 +38,7 @@ def next_animation(turn: Turn, policy: Policy, now: float) -> ev.Animate | None:
     count = new
     if turn.phonemes is None:
         # What a face that looks ahead still holds back is no reserve.
-        hurry = turn.done or turn.ready - turn.sent < policy.lead * turn.media.fps
+        hurry = not turn.live or turn.done or turn.ready - turn.sent < policy.lead * turn.media.fps
         if turn.asked - turn.sent >= policy.ahead or (new < policy.chunk and not hurry):
             return None
         count = min(new, policy.chunk)
@@ -58,6 +58,8 @@ def next_animation(turn: Turn, policy: Policy, now: float) -> ev.Animate | None:
 def frames_due(turn: Turn, policy: Policy, now: float) -> int:
     """How many frames leave now."""
     stock, fps = turn.ready - turn.sent, turn.media.fps
+    if not turn.live:
+        return stock
     if turn.epoch is None:
         # The player starts with its third frame: the ones before leave at once.
         complete = turn.closing and not turn.busy

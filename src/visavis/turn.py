@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -153,6 +154,8 @@ class Turn:
     words: Words
     touched: float
     """When the agent last sent something for it."""
+    live: bool = True
+    """It is played as it arrives. Otherwise somebody takes all of it at once, and what was sent is heard."""
     audio: Span = field(default_factory=Span)
     face: Span = field(default_factory=Span)
     phonemes: list[Phoneme] | None = None
@@ -226,6 +229,8 @@ class Turn:
     def heard(self, now: float) -> float:
         """Seconds of this turn that have been heard."""
         fps = self.media.fps
+        if not self.live:
+            return self.sent / fps
         if self.epoch is None:
             return self.run / fps
         at = now if self.waiting is None else self.waiting
@@ -238,6 +243,8 @@ class Turn:
 
     def report(self, frame: int, now: float) -> None:
         """The client says that `frame` has just become audible."""
+        if not self.live:
+            return
         self.reported = (frame, now)
         if self.epoch is not None and self.waiting is None:
             lag = now - self.epoch - (frame + 0.5) / self.media.fps
@@ -259,6 +266,8 @@ class Turn:
 
     def over(self) -> float | None:
         """When the last frame sent will have been heard."""
+        if not self.live:
+            return -inf
         return None if self.epoch is None else self.epoch + self.lag + self.sent / self.media.fps
 
     def forget(self, now: float) -> None:

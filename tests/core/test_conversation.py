@@ -121,6 +121,23 @@ def test_text_without_times_is_told_with_the_audio_and_cut_by_it() -> None:
     assert 0.35 < len(heard) / len(text) < 0.6
 
 
+def test_whoever_takes_all_at_once_has_heard_it_at_once() -> None:
+    talk = Conversation()
+    talk.live = False
+    _, script = reply(24_000 * 5, words=WORDS)
+    log = drive(talk, script, face_delay=0.01)
+    (ended,) = of(log, ev.TurnEnded)
+    assert ended[0] < 0.3
+    assert (ended[1].text, ended[1].heard, ended[1].interrupted) == (
+        "one two three four, five six.",
+        5.0,
+        False,
+    )
+    assert sum(len(frames.weights) for frames in only(log, ev.Frames)) == 150
+    cut = drive(talk, [*script[:-1], (2.0, ev.Interrupt())])
+    assert only(cut, ev.TurnEnded)[0].heard == 5.0
+
+
 def test_no_word_is_told_long_before_it_is_heard() -> None:
     _, script = reply(24_000 * 5, words=WORDS)
     for at, spoken in of(drive(Conversation(), script), ev.WordSpoken):
