@@ -1,0 +1,159 @@
+"""One WebSocket of any dialect: what is sent waits in a bounded outbox, what is malformed is counted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from visavis import events as ev
+from visavis.server.protocol import TRANSPORT
+from visavis.wires import BadMessage, Message
+
+OUTBOX_BYTES = 512 * 1024
+"""What may wait for a slow reader: more than three seconds of JSON frames."""
+BAD_IN_A_ROW = 10
+"""Malformed messages after which a connection is closed."""
+CLOSE_SECONDS = 1.0
+"""How long a last message may take to leave before the line is cut."""
+
+
+class Full(Exception):
+    """There is no room for another conversation."""
+
+
+class Outbox:
+    """Messages on their way to one client: bounded, and its frames can be called back."""
+
+    def __init__(self, limit: int = OUTBOX_BYTES) -> None:
+        self._queue: deque[tuple[int | None, Message]] = deque()
+        self._limit, self._size = limit, 0
+        self._changed = anyio.Event()
+        self.closed = anyio.Event()
+        self.closing: tuple[int, str] | None = None
+
+    def put(self, message: Message, turn: int | None = None) -> None:
+        """`turn` marks a frame of that turn. Beyond the limit nothing is taken and the client is given up."""
+        if self.closing is not None:
+            return
+        if self._size + len(message) > self._limit:
+            self._queue.clear()
+            self.close(1013, "too slow: the client does not read what it is sent")
+            return
+        self._queue.append((turn, message))
+        self._size += len(message)
+        self._changed.set()
+
+    def drop(self, turn: int) -> None:
+        """Call back the frames of a turn that was interrupted."""
+        kept = [(number, message) for number, message in self._queue if number != turn]
+        self._queue = deque(kept)
+        self._size = sum(len(message) for _, message in kept)
+
+    def close(self, code: int, reason: str) -> None:
+        """Nothing more is taken; what waits is sent, then the connection is closed."""
+        if self.closing is None:
+            self.closing = (code, reason)
+            self._changed.set()
+            self.closed.set()
+
+    async def get(self) -> Message | None:
+        """The next message; None when all is sent and the connection is to be closed."""
+        while not self._queue:
+            if self.closing is not None:
+                return None
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        _, message = self._queue.popleft()
+        self._size -= len(message)
+        return message
+
+
+class Line:
+    """Carries messages both ways until either side ends it.
+
+    `take` gets each message and may raise `BadMessage`, or `Full`; `tell` says a problem in the dialect.
+    """
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        max_bytes: int,
+        take: Callable[[Message], None],
+        tell: Callable[[ev.Problem], None],
+        *,
+        outbox_bytes: int = OUTBOX_BYTES,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """`idle_seconds`: how long the client may say nothing."""
+        self.outbox = Outbox(outbox_bytes)
+        self._socket, self._max_bytes, self._take, self._tell = socket, max_bytes, take, tell
+        self._idle = idle_seconds
+        self._written = anyio.Event()
+        self._bad = 0
+
+    async def run(self) -> int:
+        """Serve an accepted connection to its end; returns the client's close code."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write)
+            tasks.start_soon(self._guard)
+            code = await self._read()
+            tasks.cancel_scope.cancel()
+        return code
+
+    async def _read(self) -> int:
+        while True:
+            with anyio.move_on_after(None if self.outbox.closing else self._idle) as waiting:
+                message = await self._socket.receive()
+            if waiting.cancelled_caught:
+                self.outbox.close(1000, f"nothing was said for {self._idle:g} s")
+                continue
+            if message["type"] == "websocket.disconnect":
+                return int(message.get("code") or 1006)
+            text = message.get("text")
+            self._receive(text if text is not None else message["bytes"])
+
+    def _receive(self, message: Message) -> None:
+        if self.outbox.closing is not None:
+            return
+        if len(message) > self._max_bytes:
+            limit = f"A message may have at most {self._max_bytes} bytes."
+            self._tell(ev.Problem("MESSAGE_TOO_LARGE", limit))
+            self.outbox.close(1009, "message too large")
+            return
+        try:
+            self._take(message)
+            self._bad = 0
+        except Full:
+            self._tell(ev.Problem("SERVER_FULL", "All places are taken; please try again in a minute."))
+            self.outbox.close(1013, "server full")
+        except BadMessage as error:
+            self._tell(ev.Problem(error.code, str(error)))
+            self._bad += 1
+            if self._bad >= BAD_IN_A_ROW:
+                self.outbox.close(1008, "too many malformed messages")
+
+    async def _write(self) -> None:
+        """Send what the outbox holds; when it is to close, close."""
+        try:
+            while (message := await self.outbox.get()) is not None:
+                if isinstance(message, bytes):
+                    await self._socket.send_bytes(message)
+                else:
+                    await self._socket.send_text(message)
+            await self._socket.close(*self.outbox.closing or (1000, ""))
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            pass  # the client is gone: the reader hears of it
+        self._written.set()
+
+    async def _guard(self) -> None:
+        """Hang up on a client that does not even take the last message."""
+        await self.outbox.closed.wait()
+        with anyio.move_on_after(CLOSE_SECONDS) as waited:
+            await self._written.wait()
+        if waited.cancelled_caught:
+            transport = self._socket.scope.get("extensions", {}).get(TRANSPORT, {}).get("transport")
+            if transport is not None:
+                transport.abort()
