@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -21,8 +21,7 @@ from visavis import events as ev
 from visavis.arkit import COUNT, NAMES, Weights
 from visavis.audio import BYTES, Media
 from visavis.wires import BadMessage, Hello, Message
-
-_T = TypeVar("_T", str, int)
+from visavis.wires.reading import as_base64, as_choice, as_field, as_object
 
 PROTOCOL = "visavis-widget/1"
 RATES = range(8_000, 192_001)
@@ -67,12 +66,12 @@ class WidgetWire:
     def decode(self, message: Message) -> list[ev.FromClient | Hello]:
         if isinstance(message, bytes):
             return [_audio(message)]
-        data = _object(message)
+        data = as_object(message)
         match data.get("type"):
             case "text":
                 return [self._text(data)]
             case "audio":
-                return [_audio(_base64(_field(data, "data", str)))]
+                return [_audio(as_base64(as_field(data, "data", str)))]
             case "audio_stream_start":
                 return [_mic_on(data)]
             case "audio_stream_end":
@@ -91,7 +90,7 @@ class WidgetWire:
                 raise BadMessage("BAD_MESSAGE", 'Every message needs a "type" that is a string.')
 
     def _text(self, data: dict[str, Any]) -> ev.UserText:
-        text = _field(data, "data", str).strip()
+        text = as_field(data, "data", str).strip()
         if not text:
             raise BadMessage("BAD_FIELD", '"data" is empty: there is nothing to say.')
         if len(text) > LONGEST_TEXT:
@@ -100,8 +99,8 @@ class WidgetWire:
         return ev.UserText(text, echo=data.get("userId") is None)
 
     def _hello(self, data: dict[str, Any]) -> Hello:
-        encoding = _choice(data, "encoding", "json", "binary")
-        weights = _choice(data, "weights", "object", "array")
+        encoding = as_choice(data, "encoding", "json", "binary")
+        weights = as_choice(data, "weights", "object", "array")
         resume = data.get("resume")
         if resume is not None and not isinstance(resume, str):
             raise BadMessage("BAD_FIELD", '"resume" must be the token from "config", a string.')
@@ -262,38 +261,6 @@ def _json(type: str, **fields: Any) -> str:
 
 
 # -- reading what may be hostile ---------------------------------------------------------------------------
-def _object(message: str) -> dict[str, Any]:
-    try:
-        data = orjson.loads(message)
-    except orjson.JSONDecodeError as error:
-        raise BadMessage("BAD_JSON", f"This is not JSON: {error}.") from None
-    if not isinstance(data, dict):
-        raise BadMessage("BAD_MESSAGE", "A message must be a JSON object.")
-    return data
-
-
-def _field(data: dict[str, Any], name: str, kind: type[_T]) -> _T:
-    value = data.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {"str": "a string", "int": "a whole number"}[kind.__name__]
-        raise BadMessage("BAD_FIELD", f'"{name}" must be {wanted}.')
-    return value
-
-
-def _choice(data: dict[str, Any], name: str, *choices: str) -> str:
-    value = data.get(name, choices[0])
-    if value not in choices:
-        raise BadMessage("BAD_FIELD", f'"{name}" must be one of {", ".join(choices)}.')
-    return str(value)
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        raise BadMessage("BAD_BASE64", '"data" must be standard base64.') from None
-
-
 def _audio(pcm: bytes) -> ev.UserAudio:
     if len(pcm) % BYTES:
         raise BadMessage("BAD_AUDIO", "PCM16 audio must have an even number of bytes.")
@@ -305,7 +272,7 @@ def _mic_on(data: dict[str, Any]) -> ev.MicOn:
         raise BadMessage("BAD_FIELD", '"format" must be audio/pcm16.')
     if data.get("sampleRate") is None:
         return ev.MicOn()
-    rate = _field(data, "sampleRate", int)
+    rate = as_field(data, "sampleRate", int)
     if rate not in RATES:
         raise BadMessage("BAD_FIELD", f'"sampleRate" must lie between {RATES[0]} and {RATES[-1]} Hz.')
     return ev.MicOn(rate)
@@ -315,14 +282,14 @@ _TURN = re.compile(r"turn_(\d{1,9})")
 
 
 def _turn_number(data: dict[str, Any]) -> int:
-    match = _TURN.fullmatch(_field(data, "turnId", str))
+    match = _TURN.fullmatch(as_field(data, "turnId", str))
     if match is None:
         raise BadMessage("BAD_FIELD", '"turnId" must be the turn\'s id from "audio_start".')
     return int(match[1])
 
 
 def _frame_index(data: dict[str, Any]) -> int:
-    index = _field(data, "frameIndex", int)
+    index = as_field(data, "frameIndex", int)
     if not 0 <= index < 1 << 32:
         raise BadMessage("BAD_FIELD", '"frameIndex" must not be negative.')
     return index
