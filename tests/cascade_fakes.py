@@ -27,7 +27,7 @@ from visavis.workers import Workers
 T = TypeVar("T")
 FRAME = VAD_FRAME / 16_000
 """Seconds."""
-QUIET, COUGH, QUESTION, MORE, HUM, STOP, DANGLING = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6
+QUIET, COUGH, QUESTION, MORE, HUM, STOP, DANGLING, NO = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7
 PHRASES = {
     COUGH: "",
     QUESTION: "What time is it?",
@@ -35,6 +35,7 @@ PHRASES = {
     HUM: "Mm-hmm.",
     STOP: "Stop it now.",
     DANGLING: "I want a flight to the",
+    NO: "No.",
 }
 
 
@@ -50,19 +51,26 @@ class Ear:
     """Hears the phrases by their levels, in order."""
 
     error: Exception | None = None
+    languages = frozenset({"en", "pl"})
+    detects = False
+    language: str | None = None
+    """What it detects."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         """Seconds of audio of each question."""
+        self.told: list[str | None] = []
+        """The language of each question."""
 
-    def __call__(self, audio: Samples) -> Transcript:
+    def __call__(self, audio: Samples, language: str | None = None) -> Transcript:
+        self.told.append(language)
         self.asked.append(len(audio) / 16_000)
         if self.error:
             raise self.error
         levels = np.round(np.abs(audio), 1)
         heard = [level for level in PHRASES if (np.isclose(levels, level)).sum() >= VAD_FRAME]
         heard.sort(key=lambda level: int(np.isclose(levels, level).argmax()))
-        return Transcript(" ".join(filter(None, (PHRASES[level] for level in heard))), -0.1)
+        return Transcript(" ".join(filter(None, (PHRASES[level] for level in heard))), -0.1, self.language)
 
 
 class TurnModel:
@@ -82,9 +90,15 @@ class Brain:
         self.error: Exception | None = None
         self.error_after = 0
         self.asked: list[list[tuple[str, str]]] = []
+        self.system: list[str] = []
+        """The instructions of each question."""
+        self.languages: list[str | None] = []
+        """The language of each question."""
         self.closed = 0
 
     async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+        self.system += [message.text for message in messages if message.role == "system"]
+        self.languages.append(messages[-1].language)
         self.asked.append([(message.role, message.text) for message in messages if message.role != "system"])
         try:
             for index, piece in enumerate(self.pieces):
@@ -292,7 +306,12 @@ def _name(event: ev.FromAgent) -> tuple[str, ...]:
 BRIEF = Brief(AssistantSettings().instructions)
 
 
-def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None) -> Talk:
+def talk(
+    script: Callable[[Talk], Awaitable[None]],
+    stages: Stages | None = None,
+    brief: Brief = BRIEF,
+    assistant: AssistantSettings | None = None,
+) -> Talk:
     """Run one conversation on virtual time and return it; `stages` instead of the scripted ones."""
 
     async def main() -> Talk:
@@ -300,7 +319,7 @@ def talk(script: Callable[[Talk], Awaitable[None]], stages: Stages | None = None
         parts = stages or it.stages()
         it.output_rate = parts.tts.rate
         async with (
-            Cascade(parts, AssistantSettings(), {"llm": "demo"}).open(BRIEF) as agent,
+            Cascade(parts, assistant or AssistantSettings(), {"llm": "demo"}).open(brief) as agent,
             anyio.create_task_group() as tasks,
         ):
             it.agent = agent

@@ -12,8 +12,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.languages import words
 from visavis.stages import LISTEN_RATE, VAD_FRAME, Samples
-from visavis.turntaking import words
 
 BANDS = 12
 DELAYS = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from visavis.languages import name_of
 from visavis.stages import Message
 
 CHARACTERS = 6_000
@@ -44,9 +45,15 @@ class Memory:
             self._messages.pop()
             self.assistant(heard)
 
-    def messages(self) -> list[Message]:
-        """The instructions, when there are any, and what is remembered of the conversation."""
-        return [self._system, *self._messages] if self._system.text else list(self._messages)
+    def messages(self, language: str | None = None) -> list[Message]:
+        """The instructions, when there are any, and what is remembered of the conversation.
+
+        `language`: the code of the language to answer in, which then is one of the instructions.
+        """
+        told = self._system.text
+        if language is not None:
+            told = f"{told} Answer in {name_of(language)}.".strip()
+        return [Message("system", told), *self._messages] if told else list(self._messages)
 
     def _say(self, role: Literal["user", "assistant"], text: str) -> None:
         text = text.strip()

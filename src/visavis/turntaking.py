@@ -3,16 +3,17 @@
 Frame probabilities and answers go in, decisions come out; positions are samples of microphone audio at
 `LISTEN_RATE`, the end of what was heard so far. No clock, no model, no I/O: same input, same decisions.
 The thresholds were measured on 938 recorded and synthetic clips with Silero VAD, Smart Turn 3.2 and
-Moonshine; change them only with a measurement.
+Moonshine; change them only with a measurement. What counts as a word of listening, a command or an open end
+depends on the language (see `languages`).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from visavis.languages import ENGLISH, turn_words, words
 from visavis.stages import LISTEN_RATE, VAD_FRAME, Transcript
 
 Meaning = Literal["none", "backchannel", "content"]
@@ -20,60 +21,29 @@ Meaning = Literal["none", "backchannel", "content"]
 
 
 # -- words -------------------------------------------------------------------------------------------------
-BACKCHANNELS = frozenset(
-    "yeah yes yep yup yea ya ye mm mhm mmhm hm hmm hmmm mmm mma mmhmm uhhuh uh huh ah aha oh ooh ooo "
-    "wow okay ok k okey kay mmkay right alrighty alright sure nice cool great good exactly really see "
-    "i got it m h um er eh ha haha he heh hey ho wha well yay yet yeh yas".split()
-)
-HUMMED = frozenset(
-    "mama mom moment emily amen money mmm hum ahem mother huh ma a man mm them homer home and then".split()
-)
-"""What the recogniser writes for a hummed "mm-hm"; believed only when nothing else was said."""
-COMMANDS = frozenset(
-    "stop wait no hold hang pause quiet sorry excuse actually but what why how who where when can "
-    "could".split()
-)
-"""One of these is enough to take the turn."""
-OPEN_WORDS = frozenset(
-    "and but or so because the a an to of in on at for with from my your his her our their is are was "
-    "i we you he she it that if um uh er like well then than about into as by this these those can "
-    "will would could should have has had do does".split()
-)
-"""A sentence seldom ends on these; some end one when the recogniser heard it end: "Thank you." """
-STATEMENT_ENDS = frozenset("you it do does well".split())
-NEVER_LAST = frozenset("and but or so because the a an my your our their if um uh er".split())
-"""What even a question does not end on; "What are you looking for?" does end."""
-_HUM = re.compile(r"\b(?:m+|uh+)[- ]?h[mu]\w*")
-_WORD = re.compile(r"(?:[^\W_]|')+")
-
-
-def words(text: str) -> list[str]:
-    """The words of `text` in lower case; every spelling of "mm-hm" and "uh-huh" becomes "mhm"."""
-    return _WORD.findall(_HUM.sub("mhm", text.lower()))
-
-
-def meaning(text: str) -> Meaning:
+def meaning(text: str, language: str = ENGLISH) -> Meaning:
     """What somebody who says `text` while the other speaks wants: nothing, to listen on, or the turn."""
-    said = words(text)
+    said, lists = words(text, language), turn_words(language)
     if not said:
         return "none"
-    if COMMANDS.intersection(said):
+    if lists.commands.intersection(said):
         return "content"
-    if BACKCHANNELS.issuperset(said):
+    if lists.backchannels.issuperset(said):
         return "backchannel"
-    if len(said) <= 2 and (BACKCHANNELS | HUMMED).issuperset(said):
+    if len(said) <= 2 and (lists.backchannels | lists.hummed).issuperset(said):
         return "backchannel"
     return "content"
 
 
-def is_open(text: str) -> bool:
+def is_open(text: str, language: str = ENGLISH) -> bool:
     """Whether `text` stops in the middle of a sentence: on a conjunction, an article, a filler, a comma."""
-    said, written = words(text), text.rstrip()
-    if not said or said[-1] not in OPEN_WORDS:
-        return bool(said) and written.endswith((",", "-", "...", "…"))
-    if written.endswith(("?", "!")):
-        return said[-1] in NEVER_LAST
-    return not (written.endswith(".") and not written.endswith("...") and said[-1] in STATEMENT_ENDS)
+    said, written, lists = words(text, language), text.rstrip(), turn_words(language)
+    if not said or said[-1] not in lists.open_words:
+        return bool(said) and written.endswith((",", "、", "，", "-", "...", "…"))
+    if written.endswith(("?", "!", "？", "！")):
+        return said[-1] in lists.never_last
+    ended = written.endswith((".", "。")) and not written.endswith("...")
+    return not (ended and said[-1] in lists.may_end)
 
 
 # -- voice -------------------------------------------------------------------------------------------------
@@ -173,10 +143,12 @@ class BargeInPolicy:
     """Does this voice mean to interrupt? Duck on voice, hold on words, decide when the voice ends.
 
     One policy serves one reply, from sample `heard` on. At most one `AskWords` is unanswered at a time.
+    `language` is what words are in whose transcript does not tell.
     """
 
-    def __init__(self, heard: int = 0) -> None:
+    def __init__(self, heard: int = 0, language: str = ENGLISH) -> None:
         self.voice = Voice(heard)
+        self._language = language
         self.phase: Literal["listen", "duck", "deep", "hold", "commit"] = "listen"
         self._asked = 0
         self._empty = 0
@@ -208,10 +180,11 @@ class BargeInPolicy:
         if ask is not self._waiting:
             return []
         self._waiting = None
-        self._empty = self._empty + 1 if meaning(transcript.text) == "none" else 0
+        meant = meaning(transcript.text, transcript.language or self._language)
+        self._empty = self._empty + 1 if meant == "none" else 0
         final = ask.final and self.voice.last <= ask.until
         if self.phase == "hold" and final:
-            return self._commit() if meaning(transcript.text) == "content" else self._resume()
+            return self._commit() if meant == "content" else self._resume()
         if self.phase in ("duck", "deep"):
             if self._convinces(transcript, final):
                 self.phase = "hold"
@@ -245,13 +218,23 @@ class BargeInPolicy:
         return [self._waiting]
 
     def _convinces(self, transcript: Transcript, final: bool) -> bool:
-        """Whether these words are surely more than a backchannel. Stray letters are not words."""
-        said = [word for word in words(transcript.text) if len(word) > 1 or word in ("i", "a")]
-        enough = len(said) >= (1 if final or self.voice.age >= ONE_WORD else 2)
+        """Whether these words are surely more than a backchannel. Stray letters are not words.
+
+        In a language without word lists nobody knows a backchannel: a voice must be longer than one is.
+        """
+        language = transcript.language or self._language
+        lists = turn_words(language)
+        said = [
+            word
+            for word in words(transcript.text, language)
+            if len(word) > 1 or word in ("i", "a") or not word.isascii()
+        ]
+        long = self.voice.voiced >= ONE_WORD if not lists.known else final or self.voice.age >= ONE_WORD
+        enough = len(said) >= (1 if long else 2) and (long or lists.known)
         return (
-            meaning(transcript.text) == "content"
+            meaning(transcript.text, language) == "content"
             and transcript.confidence >= (SURE_FINAL if final else SURE)
-            and (enough or bool(COMMANDS.intersection(said)))
+            and (enough or bool(lists.commands.intersection(said)))
         )
 
     def _commit(self) -> list[BargeAction]:
@@ -305,8 +288,9 @@ class EndOfTurnPolicy:
     One policy serves one turn, from sample `heard` on.
     """
 
-    def __init__(self, heard: int = 0) -> None:
+    def __init__(self, heard: int = 0, language: str = ENGLISH) -> None:
         self.voice = Voice(heard)
+        self._language = language
         self._ended = False
         self._begun = False
         self._pause: AskTurn | None = None
@@ -314,9 +298,9 @@ class EndOfTurnPolicy:
         self._text: str | None = None
 
     @classmethod
-    def continuing(cls, voice: Voice) -> EndOfTurnPolicy:
+    def continuing(cls, voice: Voice, language: str = ENGLISH) -> EndOfTurnPolicy:
         """The turn that the voice of a barge-in has begun."""
-        policy = cls(voice.heard)
+        policy = cls(voice.heard, language)
         policy.voice = voice
         return policy
 
@@ -343,11 +327,11 @@ class EndOfTurnPolicy:
         self._probability = value
         return self._begin_when_sure()
 
-    def transcript(self, ask: AskTurn, text: str) -> list[TurnAction]:
+    def transcript(self, ask: AskTurn, text: str, language: str | None = None) -> list[TurnAction]:
         """The words up to `ask`; those of an earlier pause change nothing."""
         if self._ended or ask is not self._pause:
             return []
-        self._text = text
+        self._text, self._language = text, language or self._language
         return self._begin_when_sure()
 
     @property
@@ -356,7 +340,7 @@ class EndOfTurnPolicy:
         if self._probability is None or self._text is None:
             return WAIT_LONGEST
         wait = next(silence for least, silence in WAITS if self._probability >= least)
-        return max(wait, WAIT_OPEN) if is_open(self._text) else wait
+        return max(wait, WAIT_OPEN) if is_open(self._text, self._language) else wait
 
     def _goes_on(self) -> list[TurnAction]:
         begun, self._begun = self._begun, False

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visavis.languages import NAMES, NO_ANSWER, TURN_WORDS, code_of, name_of, words
 from visavis.stages import LISTEN_RATE, VAD_FRAME, Transcript
 from visavis.turntaking import (
     LOOKS,
@@ -24,7 +25,6 @@ from visavis.turntaking import (
     is_open,
     meaning,
     samples,
-    words,
 )
 
 Hears = Callable[[AskWords], Transcript]
@@ -99,9 +99,105 @@ def test_complete_sentences(text: str) -> None:
     assert not is_open(text)
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "kind"),
+    [
+        ("pl", "No tak, jasne.", "backchannel"),
+        ("pl", "Yhm.", "backchannel"),
+        ("pl", "Nie, poczekaj.", "content"),
+        ("pl", "A czy możesz", "content"),
+        ("pl-PL", "Dokładnie.", "backchannel"),
+        ("de", "Ja, genau.", "backchannel"),
+        ("de", "Nein, warte mal.", "content"),
+        ("es", "Sí, claro.", "backchannel"),
+        ("es", "No, espera.", "content"),
+        ("fr", "D'accord.", "backchannel"),
+        ("fr", "D’accord, oui.", "backchannel"),
+        ("fr", "Mais pourquoi ?", "content"),
+        ("it", "Va bene, certo.", "backchannel"),
+        ("it", "Aspetta un attimo.", "content"),
+        ("pt", "Sim, claro.", "backchannel"),
+        ("pt", "Não, espere.", "content"),
+        ("zh", "嗯,好的。", "backchannel"),
+        ("zh", "等一下,不是这样。", "content"),
+        ("ja", "はい、そうですね。", "backchannel"),
+        ("ja", "ちょっと待って。", "content"),
+        ("uk", "Mhm.", "backchannel"),
+        ("uk", "Так, звичайно.", "content"),
+        ("uk", "Stop.", "content"),
+    ],
+)
+def test_meaning_in_other_languages(language: str, text: str, kind: str) -> None:
+    assert meaning(text, language) == kind
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "open_"),
+    [
+        ("pl", "Chciałbym zarezerwować stolik na", True),
+        ("pl", "Pojechałem tam i", True),
+        ("pl", "Nie wiem, czy mogę.", False),
+        ("pl", "Nie wiem, czy mogę", True),
+        ("pl", "Jak się masz?", False),
+        ("de", "Ich möchte einen Tisch für", True),
+        ("de", "Was soll das?", True),
+        ("de", "Kommst du mit?", False),
+        ("es", "Quiero una mesa para", True),
+        ("es", "¿Cómo te llamas?", False),
+        ("fr", "Je voudrais une table pour", True),
+        ("fr", "Comment ça va ?", False),
+        ("it", "Vorrei un tavolo per", True),
+        ("pt", "Eu queria uma mesa para", True),
+        ("pt", "Tudo bem?", False),
+        ("zh", "我想去北京和", True),
+        ("zh", "你叫什么名字？", False),
+        ("ja", "明日の天気は", True),
+        ("ja", "元気ですか？", False),
+        ("uk", "Я хочу,", True),
+        ("uk", "Я хочу до", False),
+    ],
+)
+def test_open_sentences_in_other_languages(language: str, text: str, open_: bool) -> None:
+    assert is_open(text, language) == open_
+
+
+def test_words_without_spaces_are_cut_at_known_words() -> None:
+    assert words("そうですね、でも雨は", "ja") == ["そうですね", "でも", "雨", "は"]
+    assert words("我想去北京", "zh") == ["我", "想", "去", "北", "京"]
+
+
+def test_no_word_is_a_sign_of_listening_and_a_command() -> None:
+    for lists in TURN_WORDS.values():
+        assert not lists.backchannels & lists.commands
+        assert not lists.never_last & (lists.may_end | lists.last_of_questions)
+        assert all(word == word.lower() for word in lists.backchannels | lists.commands | lists.open_words)
+
+
+def test_languages_have_names_and_codes() -> None:
+    assert (name_of("pl"), name_of("tlh")) == ("Polish", "tlh")
+    assert [code_of(text) for text in ("polish", "Polish ", "pl", "pt-BR", "")] == [
+        "pl",
+        "pl",
+        "pl",
+        "pt",
+        None,
+    ]
+    assert set(NO_ANSWER) == set(TURN_WORDS) <= set(NAMES)
+
+
 # -- barge-in ------------------------------------------------------------------------------------------------
 def test_a_click_does_nothing() -> None:
     assert barge([0, 0.9, 0] + [0] * 40, said("Stop")) == []
+
+
+def test_without_word_lists_a_short_voice_is_taken_for_listening_and_a_long_one_is_not() -> None:
+    def ukrainian(text: str) -> Hears:
+        return lambda ask: Transcript(text, -0.1, "uk")
+
+    short = [0.9] * 14 + [0] * 20
+    assert decisions(barge(short, ukrainian("Так, звичайно."))) == [Barge.DUCK, Barge.DEEP, Barge.RESUME]
+    assert Barge.HOLD in decisions(barge([0.9] * 30 + [0] * 20, ukrainian("А чому?")))
+    assert Barge.RESUME in decisions(barge([0.9] * 30 + [0] * 20, ukrainian("")))
 
 
 def test_a_laugh_ducks_and_resumes() -> None:

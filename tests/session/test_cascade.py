@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tests.cascade_fakes import (
     FRAME,
     HUM,
     MORE,
+    NO,
     QUESTION,
     STOP,
     Brain,
@@ -23,6 +26,7 @@ from tests.cascade_fakes import (
 )
 
 from visavis import events as ev
+from visavis.agents import Brief
 from visavis.agents.cascade import Cascade, load
 from visavis.audio import to_pcm
 from visavis.echo import EchoGate
@@ -592,14 +596,98 @@ def test_a_language_models_url_replaces_the_demo_brain(
     url: str, llm: str, brain: str, demo: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(llm=LanguageModelSettings(url=url), stages=StageSettings(llm=llm))
+    parts: dict[str, object] = {"asr": Ear(), "tts": Voice()}
     monkeypatch.setattr(
-        "visavis.plugins.load", lambda group, name, given: Voice() if given is settings else None
+        "visavis.plugins.load", lambda group, name, given: parts.get(group) if given is settings else None
     )
     engine = load(settings)
     status = engine.status()
     assert status["stages"] == {**settings.stages.model_dump(), "llm": brain}
     assert (status["name"], status["demo_brain"], status["problems"]) == ("embedded", demo, [])
     assert (engine.input_rate, engine.output_rate) == (16_000, 24_000)
+
+
+def test_the_status_names_the_language() -> None:
+    parts = Talk().stages()
+    engine = Cascade(parts, AssistantSettings(language="pt-BR"), {"llm": "demo"})
+    assert engine.status()["language"] == "pt-BR"
+    cast(Ear, parts.asr).detects = True
+    assert engine.status()["language"] == "detect"
+
+
+# -- languages -----------------------------------------------------------------------------------------------
+def test_english_needs_no_words_about_it() -> None:
+    async def script(it: Talk) -> None:
+        await it.write("Hello")
+        await asyncio.sleep(2)
+
+    it = talk(script)
+    assert it.brain.system == [AssistantSettings().instructions]
+    assert set(it.voice.spoke) == {None}
+
+
+def test_another_language_is_spoken_and_asked_for() -> None:
+    async def script(it: Talk) -> None:
+        await it.say(QUESTION)
+        await it.silence(3)
+
+    it = talk(script, assistant=AssistantSettings(language="pl-PL"))
+    assert it.brain.system == [AssistantSettings().instructions + " Answer in Polish."]
+    assert it.brain.languages == ["pl"]
+    assert set(it.voice.spoke) == {"pl"}
+    assert set(it.ear.told) == {None}
+
+
+def test_a_conversation_may_have_a_language_of_its_own() -> None:
+    async def script(it: Talk) -> None:
+        await it.say(QUESTION)
+        await it.silence(3)
+
+    it = talk(script, brief=Brief("Be kind.", language="en"), assistant=AssistantSettings(language="pl"))
+    assert it.brain.system == ["Be kind. Answer in English."]
+    assert set(it.voice.spoke) == {"en"}
+    assert set(it.ear.told) == {"en"}
+
+
+def test_the_reply_follows_the_language_that_was_heard() -> None:
+    async def script(it: Talk) -> None:
+        for language in ("pl", "uk", None, "en"):  # the voice speaks no Ukrainian
+            it.ear.language = language
+            await it.say(QUESTION)
+            await it.silence(7)
+        await it.write("Hello")
+        await asyncio.sleep(3)
+
+    it = talk(script)
+    assert it.brain.languages == ["pl", "pl", "pl", "en", "en"]
+    assert [text.rpartition(". ")[2] for text in it.brain.system[2:4]] == [
+        "Answer in Polish.",
+        "Answer in English.",
+    ]
+    assert [language for language, _ in groupby(it.voice.spoke)] == ["pl", "en"]
+
+
+def test_what_interrupts_depends_on_the_language() -> None:
+    async def script(it: Talk) -> None:
+        await it.write("Hello")
+        await it.silence(1.6)
+        await it.say(NO, 0.4)
+        await it.silence(1)
+
+    assert "UserInterrupts" in talk(script).story()
+    polish = talk(script, assistant=AssistantSettings(language="pl"))
+    assert "resume" in polish.story()
+    assert "UserInterrupts" not in polish.story()
+
+
+def test_silence_is_admitted_in_the_language_of_the_conversation() -> None:
+    async def script(it: Talk) -> None:
+        it.brain.pieces = ["* "]
+        await it.write("Hello")
+        await asyncio.sleep(3)
+
+    it = talk(script, assistant=AssistantSettings(language="pl"))
+    assert "says: Przepraszam, nie mam na to odpowiedzi." in it.story()
 
 
 # -- failures ------------------------------------------------------------------------------------------------

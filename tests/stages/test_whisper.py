@@ -91,6 +91,17 @@ def test_the_language_of_english_questions_is_detected(voice: tts_hibari.Hibari,
     errors = sum(word_errors(q, found.text) for q, found in zip(QUESTIONS, transcripts, strict=True))
     assert errors / sum(len(words(question)) for question in QUESTIONS) <= 0.05
     assert np.mean([found.confidence for found in transcripts]) > -0.4
+    assert {found.language for found in transcripts} == {"en"}
+    assert ears.detects
+    assert ears(np.zeros(LISTEN_RATE, np.float32)).language is None
+
+
+@pytest.mark.models
+def test_a_given_language_is_not_detected(voice: tts_hibari.Hibari, ears: Whisper) -> None:
+    found = ears(heard(voice, QUESTIONS[0]), "de")
+    assert found.text
+    assert found.language is None
+    assert {"en", "pl", "zh"} <= ears.languages
 
 
 @pytest.mark.models

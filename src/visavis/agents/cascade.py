@@ -13,6 +13,7 @@ from visavis import plugins
 from visavis.agents import Brief
 from visavis.agents.interlocutor import Interlocutor
 from visavis.agents.parts import Stages
+from visavis.languages import ENGLISH, base
 from visavis.memory import Memory
 from visavis.settings import AssistantSettings, Settings
 from visavis.stages import LISTEN_RATE
@@ -43,12 +44,19 @@ class Cascade:
         """A fresh conversation; leaving the context ends everything it started."""
         memory = Memory(brief.instructions, self.assistant.memory_turns, history=brief.history)
         async with anyio.create_task_group() as tasks:
-            agent = Interlocutor(self.stages, memory, tasks)
+            hears = base(brief.language) if brief.language else None
+            agent = Interlocutor(self.stages, memory, tasks, hears or self._language, hears)
             try:
                 yield agent
             finally:
                 tasks.cancel_scope.cancel()
                 agent.close()
+
+    @property
+    def _language(self) -> str | None:
+        """What is spoken, None is the English that everything is made for."""
+        language = base(self.assistant.language)
+        return None if language == ENGLISH else language
 
     def status(self) -> dict[str, Any]:
         workers = self.stages.workers
@@ -57,6 +65,7 @@ class Cascade:
         return {
             "name": "embedded",
             "stages": self.names,
+            "language": "detect" if self.stages.asr.detects else self.assistant.language,
             "demo_brain": self.names["llm"] == DEMO_BRAIN,
             "workers": {"calls": workers.calls, "waited": workers.waited},
             "problems": problems,

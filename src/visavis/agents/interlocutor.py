@@ -21,6 +21,7 @@ from visavis.agents.parts import Stages
 from visavis.agents.reply import LONGEST_TEXT, Reply
 from visavis.echo import is_echo_text
 from visavis.errors import VisavisError
+from visavis.languages import ENGLISH
 from visavis.memory import Memory
 from visavis.stages import LISTEN_RATE, Message, Samples, Transcript
 from visavis.turntaking import (
@@ -48,20 +49,32 @@ _log = structlog.get_logger()
 
 
 class Interlocutor:
-    """The agent of one session. `tasks` bounds everything it starts."""
+    """The agent of one session. `tasks` bounds everything it starts.
 
-    def __init__(self, stages: Stages, memory: Memory, tasks: TaskGroup) -> None:
+    `language` is what it speaks until the ears tell another one that its voice speaks too; None: the English
+    for which the stages were set up. The ears listen for `hears`, None is what they were set up for.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        memory: Memory,
+        tasks: TaskGroup,
+        language: str | None = None,
+        hears: str | None = None,
+    ) -> None:
         self._stages, self._memory, self._tasks = stages, memory, tasks
+        self._language, self._hears = language, hears
         self._outbox, self._events = anyio.create_memory_object_stream[ev.FromAgent](OUTBOX)
         self._ids = count(1)
         self._microphone = Microphone(stages.vad)
         self._on = False
         self._deaf = False
         """Voice activity has failed; until the microphone is switched on again nothing is heard."""
-        self._turn = Listening(0)
+        self._turn = Listening(0, language=self._spoken)
         self._reply: Reply | None = None
         """The committed reply that is being prepared or heard."""
-        self._barge = BargeInPolicy()
+        self._barge = BargeInPolicy(language=self._spoken)
         self._played = 0
         """Samples of `_reply` that the user had heard at the last report."""
         self._first_heard: int | None = None
@@ -111,7 +124,7 @@ class Interlocutor:
     def _microphone_on(self) -> None:
         self._on, self._deaf = True, False
         self._microphone.reset()
-        self._barge = BargeInPolicy(self._microphone.heard)
+        self._barge = BargeInPolicy(self._microphone.heard, self._spoken)
         if not self._turn.closing:
             self._drop_turn()
 
@@ -208,7 +221,7 @@ class Interlocutor:
                     self._tasks.start_soon(self._ask_end, turn, action, audio)
                     self._tasks.start_soon(self._ask_text, turn, action, audio)
                 case Turn.BEGIN:
-                    turn.draft = self._answer(turn.words, spoken=True)
+                    turn.draft = self._answer(turn.words, spoken=True, heard=turn.language)
                 case Turn.TAKE_BACK:
                     turn.drop_draft()
                 case Turn.END:
@@ -221,21 +234,21 @@ class Interlocutor:
 
     async def _ask_text(self, turn: Listening, ask: AskTurn, audio: Samples) -> None:
         try:
-            transcript = await self._stages.transcribe(audio)
+            transcript = await self._stages.transcribe(audio, self._hears)
         except Exception as error:
             self._not_understood(turn, ask, error)
             return
         if turn is not self._turn or not turn.is_about(ask):
             return
-        turn.understood(ask, transcript.text[:LONGEST_TEXT], self._now())
+        turn.understood(ask, transcript, self._now())
         if turn.closing:
             self._conclude(turn)
             return
         self._caption(turn, turn.words)
-        self._turn_actions(turn, turn.policy.transcript(ask, turn.text or ""))
+        self._turn_actions(turn, turn.policy.transcript(ask, turn.text or "", turn.language))
 
     async def _ask_partial(self, turn: Listening, until: int, audio: Samples) -> None:
-        transcript = await self._stages.glimpse(audio)
+        transcript = await self._stages.glimpse(audio, self._hears)
         if turn is self._turn and not turn.closing and until > turn.text_until:
             self._caption(turn, joined(turn.before, transcript.text)[:LONGEST_TEXT])
 
@@ -264,7 +277,7 @@ class Interlocutor:
         self._emit(ev.UserSaid(text))
         if not text:
             return
-        reply = draft or self._answer(text, spoken=True)
+        reply = draft or self._answer(text, spoken=True, heard=turn.language)
         for stage, at in turn.milestones():
             self._emit(ev.Milestone(reply.id, stage, at))
         self._commit(reply)
@@ -282,15 +295,17 @@ class Interlocutor:
     def _drop_turn(self) -> None:
         """Forget what the user has said since the last turn, and listen anew."""
         self._turn.drop_draft()
-        self._turn = Listening(self._microphone.heard)
+        self._turn = Listening(self._microphone.heard, language=self._spoken)
 
     # -- the avatar's turn -----------------------------------------------------------------------------
-    def _answer(self, question: str, spoken: bool) -> Reply:
-        """Begin to answer in silence."""
+    def _answer(self, question: str, spoken: bool, heard: str | None = None) -> Reply:
+        """Begin to answer in silence, in the language that was `heard` if the voice speaks it."""
         question = question.strip()[:LONGEST_TEXT]
+        if heard in self._stages.tts.languages:
+            self._language = heard
         self._remember()
-        reply = Reply(f"r{next(self._ids)}", question, spoken, self._stages)
-        messages = [*self._memory.messages(), Message("user", question)]
+        reply = Reply(f"r{next(self._ids)}", question, spoken, self._stages, self._language)
+        messages = [*self._memory.messages(self._language), Message("user", question, self._language)]
         self._tasks.start_soon(self._run, reply, messages)
         return reply
 
@@ -308,7 +323,7 @@ class Interlocutor:
     def _follow_reply(self, reply: Reply) -> None:
         self._drop_turn()
         self._reply, self._played, self._first_heard = reply, 0, None
-        self._barge = BargeInPolicy(self._microphone.heard)
+        self._barge = BargeInPolicy(self._microphone.heard, self._spoken)
 
     def _over_if_failed(self, reply: Reply) -> None:
         """A reply that failed is over, but what it has said already is still heard."""
@@ -325,7 +340,7 @@ class Interlocutor:
         self._drop_turn()
         self._reply = None
         if self._barge.voice.onset is not None:
-            self._turn = Listening.continuing(self._barge)
+            self._turn = Listening.continuing(self._barge, self._spoken)
 
     def _remember(self) -> None:
         """Put the last exchange into the memory, as it was heard."""
@@ -353,7 +368,7 @@ class Interlocutor:
                         self._give_turn(barge, self._reply)
 
     async def _ask_words(self, barge: BargeInPolicy, ask: AskWords, audio: Samples) -> None:
-        transcript = await self._stages.glimpse(audio)
+        transcript = await self._stages.glimpse(audio, self._hears)
         if barge is not self._barge or self._reply is None:
             return
         if is_echo_text(transcript.text, self._reply.recent(self._played)):
@@ -385,6 +400,11 @@ class Interlocutor:
             self._outbox.send_nowait(event)
         except anyio.WouldBlock:
             raise VisavisError("AGENT_OVERLOADED", "Nobody takes the agent's answers.") from None
+
+    @property
+    def _spoken(self) -> str:
+        """The language that is probably spoken."""
+        return self._language or ENGLISH
 
     @staticmethod
     def _now() -> float:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from visavis import events as ev
 from visavis.agents.reply import LONGEST_TEXT, Reply
-from visavis.stages import LISTEN_RATE
+from visavis.languages import ENGLISH
+from visavis.stages import LISTEN_RATE, Transcript
 from visavis.turntaking import PAUSE, AskTurn, BargeInPolicy, EndOfTurnPolicy, samples
 
 PREROLL = samples(0.3)
@@ -25,8 +26,9 @@ def joined(before: str, text: str) -> str:
 class Listening:
     """Positions are samples of the microphone; see `Microphone`."""
 
-    def __init__(self, heard: int, policy: EndOfTurnPolicy | None = None) -> None:
-        self.policy = policy or EndOfTurnPolicy(heard)
+    def __init__(self, heard: int, policy: EndOfTurnPolicy | None = None, language: str = ENGLISH) -> None:
+        """`language`: what is probably spoken."""
+        self.policy = policy or EndOfTurnPolicy(heard, language)
         self.before = ""
         """Words of this turn that are settled."""
         self.asked: AskTurn | None = None
@@ -34,6 +36,8 @@ class Listening:
         self.text: str | None = None
         """The words after `before`, up to `text_until`."""
         self.text_until = -1
+        self.language: str | None = None
+        """What was spoken, when the recogniser told."""
         self.caption = ""
         """What was shown last."""
         self.draft: Reply | None = None
@@ -45,9 +49,9 @@ class Listening:
         self._milestones: dict[ev.Stage, float] = {}
 
     @classmethod
-    def continuing(cls, barge: BargeInPolicy) -> Listening:
+    def continuing(cls, barge: BargeInPolicy, language: str = ENGLISH) -> Listening:
         """The turn that a voice has begun while the avatar spoke."""
-        return cls(barge.voice.heard, EndOfTurnPolicy.continuing(barge.voice))
+        return cls(barge.voice.heard, EndOfTurnPolicy.continuing(barge.voice, language))
 
     @property
     def begin(self) -> int | None:
@@ -67,8 +71,9 @@ class Listening:
         """Whether `ask` is about all that was said."""
         return self.policy.voice.last <= ask.until
 
-    def understood(self, ask: AskTurn, text: str, now: float) -> None:
-        self.text, self.text_until = text, ask.until
+    def understood(self, ask: AskTurn, transcript: Transcript, now: float) -> None:
+        self.text, self.text_until = transcript.text[:LONGEST_TEXT], ask.until
+        self.language = transcript.language or self.language
         self._milestones["transcript"] = now
 
     def settle(self) -> None:

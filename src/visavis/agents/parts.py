@@ -42,14 +42,15 @@ class Stages:
             structlog.get_logger().exception("the end-of-turn model failed")
             return 0.0
 
-    async def transcribe(self, audio: Samples) -> Transcript:
+    async def transcribe(self, audio: Samples, language: str | None) -> Transcript:
         """The words of `audio`; raises what the recogniser raises."""
-        return await self.workers.run(self.asr, np.concatenate((audio, ZEROS)))
+        known = language if language in self.asr.languages else None
+        return await self.workers.run(self.asr, np.concatenate((audio, ZEROS)), known)
 
-    async def glimpse(self, audio: Samples) -> Transcript:
+    async def glimpse(self, audio: Samples, language: str | None) -> Transcript:
         """What `audio` seems to say so far; nothing when the recogniser fails."""
         try:
-            return await self.transcribe(audio)
+            return await self.transcribe(audio, language)
         except Exception:
             structlog.get_logger().exception("the recogniser failed")
             return Transcript("", 0.0)

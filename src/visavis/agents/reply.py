@@ -18,13 +18,13 @@ from visavis.clauses import ClauseCutter
 from visavis.echo import SPOKEN_AGO
 from visavis.emotions import read
 from visavis.errors import VisavisError
+from visavis.languages import ENGLISH, NO_ANSWER
 from visavis.stages import LISTEN_RATE, Message, Speech
 
 LONGEST_TEXT = 4000
 """Characters of a question or of an answer."""
 LOOK_AHEAD = 10.0
 """Seconds of speech made before they are needed, at most; an interruption throws them away."""
-NO_ANSWER = "Sorry, I have no answer to that."
 FAILED = "Something went wrong while answering. Please try again."
 
 Emit = Callable[[ev.FromAgent], None]
@@ -34,7 +34,10 @@ class Reply:
     """The answer to one message of the user. Until `commit` nothing of it comes out; after `stop` nothing
     more does."""
 
-    def __init__(self, id: str, question: str, spoken: bool, stages: Stages) -> None:
+    def __init__(
+        self, id: str, question: str, spoken: bool, stages: Stages, language: str | None = None
+    ) -> None:
+        """`language` is what it is to be in, when the voice speaks it; None is the voice's own."""
         self.id = id
         self.question = question
         self.spoken = spoken
@@ -50,6 +53,7 @@ class Reply:
         self.stopped = False
         self.failed = False
         self._model, self._voice, self._workers = stages.llm, stages.tts, stages.workers
+        self._language = language if language in stages.tts.languages else None
         self._scope = anyio.CancelScope()
         self._held: list[ev.FromAgent] = []
         self._emit: Emit = self._held.append
@@ -141,7 +145,7 @@ class Reply:
             await anyio.sleep(max(0.0, self._ahead() - LOOK_AHEAD))
             await self._say(clause)
         if not self.started:
-            await self._say(NO_ANSWER)
+            await self._say(NO_ANSWER.get(self._language or ENGLISH, NO_ANSWER[ENGLISH]))
         if not self.started:
             raise VisavisError("VOICE_SILENT", "The voice made no sound; try another one (`stages.tts`).")
         self.done = True
@@ -179,7 +183,7 @@ class Reply:
         self._length += len(speech.pcm) // BYTES
 
     def _synthesise(self, clause: str) -> tuple[Speech, bytes]:
-        speech = self._voice(clause)
+        speech = self._voice(clause, self._language)
         return speech, self._listener(speech.pcm)
 
     def _ahead(self) -> float:

@@ -78,8 +78,16 @@ class EndOfTurn(Protocol):
 
 
 class SpeechToText(Protocol):
-    def __call__(self, audio: Samples) -> Transcript:
-        """Blocking: the words of `audio`; empty text when there are none."""
+    languages: frozenset[str]
+    """Codes of the languages it can hear."""
+    detects: bool
+    """Whether it finds out the language of every utterance, and tells it in the `Transcript`."""
+
+    def __call__(self, audio: Samples, language: str | None = None) -> Transcript:
+        """Blocking: the words of `audio`; empty text when there are none.
+
+        `language` is one of `languages`; None is the one it was set up for.
+        """
         ...
 
 

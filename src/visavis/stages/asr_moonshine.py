@@ -28,13 +28,16 @@ in 214 words either way, 5 % more time)."""
 class Moonshine:
     """The engine; calls may run at once on several threads."""
 
+    languages = frozenset({"en"})
+    detects = False
+
     def __init__(self, graphs: Path, vocabulary: Path) -> None:
         self._encoder, self._attend, self._step = (session(graphs / name) for name in (ENCODER, ATTEND, STEP))
         self._memory = [output.name for output in self._attend.get_outputs()]
         self._results = [output.name for output in self._step.get_outputs()]
         self._tokens = _read_vocabulary(vocabulary.read_bytes())
 
-    def __call__(self, audio: Samples) -> Transcript:
+    def __call__(self, audio: Samples, language: str | None = None) -> Transcript:
         """The words of `audio` (float32[n] at 16 kHz) with the mean log-probability of their tokens.
 
         Audio of more than 15 s is heard in pieces; empty or silent audio is Transcript("", 0).

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from faster_whisper import WhisperModel
@@ -33,6 +34,8 @@ TOKENS_PER_SECOND, LEAST_TOKENS = 16, 8
 """Bounds on the text of a piece: a network that starts to repeat itself is stopped there."""
 BEAM = 5
 """Hypotheses at a time, as many as Whisper itself uses: a little better than one, for 10 % more time."""
+SURE = 0.5
+"""Probability from which a detected language is told."""
 NO_SPEECH, UNSURE = 0.6, -1.0
 """Whisper's own rule: nothing was said when it finds that likelier than this and the words unlikelier."""
 
@@ -41,31 +44,49 @@ class Whisper:
     """The engine; calls may come from several threads and are answered one after the other."""
 
     def __init__(self, model: WhisperModel, language: str | None) -> None:
-        """`language`: a code that the model knows; None is detected in every piece."""
+        """`language`: a code that the model knows; None is detected in every utterance."""
         self._model, self._language = model, language
+        self.languages = frozenset(model.supported_languages)
+        self.detects = language is None
 
-    def __call__(self, audio: Samples) -> Transcript:
+    def __call__(self, audio: Samples, language: str | None = None) -> Transcript:
         """The words of `audio` (float32[n] at 16 kHz) with the mean log-probability of their tokens.
 
-        Audio of more than 15 s is heard in pieces; empty or silent audio is Transcript("", 0).
+        Audio of more than 15 s is heard in pieces; empty or silent audio is Transcript("", 0). A detected
+        language is told when it is likely enough.
         """
         texts: list[str] = []
         total, count = 0.0, 0
+        language, told = language or self._language, None
         for piece in pieces(without_lead(audio[-LONGEST:])):
-            text, score, tokens = self._hear(piece)
+            heard = self._encode(piece)
+            if language is None:
+                language, sure = self._detect(heard)
+                told = language if sure >= SURE else None
+            text, score, tokens = self._write(heard, language, len(piece))
             if text:
                 texts.append(text)
                 total, count = total + score * tokens, count + tokens
-        return Transcript(" ".join(texts), min(total / count, 0.0) if count else 0.0)
+        return Transcript(" ".join(texts), min(total / count, 0.0) if count else 0.0, told if texts else None)
 
-    def _hear(self, audio: Samples) -> tuple[str, float, int]:
-        """The text of one piece, the mean log-probability of its tokens and its end, and their number."""
+    def _encode(self, audio: Samples) -> Any:
         padded = np.concatenate([audio, np.zeros(SETTLE, np.float32)])
         features = self._model.feature_extractor(padded, padding=0)
-        heard = self._model.encode(features[:, : features.shape[1] // 2 * 2])
-        words = self._tokenizer(heard)
+        return self._model.encode(features[:, : features.shape[1] // 2 * 2])
+
+    def _detect(self, heard: Any) -> tuple[str, float]:
+        """The likeliest language, and its probability."""
+        (guesses,) = self._model.model.detect_language(heard)
+        token, probability = guesses[0]
+        return token.strip("<|>"), probability
+
+    def _write(self, heard: Any, language: str, length: int) -> tuple[str, float, int]:
+        """The text of one piece of `length` samples, the mean log-probability of its tokens and its end, and
+        their number."""
+        multilingual = self._model.model.is_multilingual
+        words = Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
         prompt = [*words.sot_sequence, words.no_timestamps]
-        most = max(LEAST_TOKENS, round(len(audio) / LISTEN_RATE * TOKENS_PER_SECOND))
+        most = max(LEAST_TOKENS, round(length / LISTEN_RATE * TOKENS_PER_SECOND))
         (found,) = self._model.model.generate(
             heard,
             [prompt],
@@ -79,14 +100,6 @@ class Whisper:
         if found.no_speech_prob > NO_SPEECH and score < UNSURE:
             return "", 0.0, 0
         return words.decode(tokens).strip(), score, len(tokens) + 1
-
-    def _tokenizer(self, heard: object) -> Tokenizer:
-        language = self._language
-        if language is None:
-            (guesses,) = self._model.model.detect_language(heard)
-            language = guesses[0][0].strip("<|>")
-        multilingual = self._model.model.is_multilingual
-        return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
 
 def load(settings: Settings) -> Whisper:
