@@ -121,6 +121,20 @@ class Session:
     def deadline(self) -> float | None:
         return None if self.closed else self._conversation.deadline
 
+    @property
+    def next_turn(self) -> int:
+        """The number of the reply that begins next."""
+        return self._conversation.next_turn
+
+    @property
+    def live(self) -> bool:
+        """Whether replies that begin are played as they arrive; see `Turn.live`."""
+        return self._conversation.live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._conversation.live = live
+
     def tick(self, now: float) -> None:
         self.feed(ev.TICK, now)
 

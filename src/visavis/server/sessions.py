@@ -10,6 +10,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from visavis.agents import Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.session import Client, Parts, Session
@@ -48,7 +49,7 @@ class Sessions:
     def full(self) -> bool:
         return len(self._seats) >= self._limit
 
-    def open(self, session_id: str, token: str, media: Media) -> Seat:
+    def open(self, session_id: str, token: str, media: Media, brief: Brief | None = None) -> Seat:
         """A new conversation; its agent is opened in the server's task group."""
         ended = anyio.Event()
 
@@ -58,7 +59,7 @@ class Sessions:
             if seat.client is not None:
                 seat.client.ended()
 
-        session = Session(session_id, self.parts, Conversation(media), on_end)
+        session = Session(session_id, self.parts, Conversation(media), on_end, brief)
         seat = self._seats[token] = Seat(session, token, ended)
         self._tasks.start_soon(session.run, name=f"session {session_id}")
         return seat
