@@ -19,6 +19,7 @@ from visavis.faces.animator import Animator
 from visavis.pacing import Policy
 from visavis.session import Parts, Session
 from visavis.ticker import Ticker
+from visavis.tools.toolbox import Toolbox
 
 E = TypeVar("E")
 
@@ -116,10 +117,14 @@ class Ear:
 
 @asynccontextmanager
 async def session(
-    agent: Any, *, policy: Policy | None = None, media: Media | None = None
+    agent: Any,
+    *,
+    policy: Policy | None = None,
+    media: Media | None = None,
+    tools: Toolbox | None = None,
 ) -> AsyncIterator[tuple[Session, Ear]]:
     """A running session with a client attached; leaving ends it."""
-    parts = Parts(agent, Faces(), Animator(Inline()), Ticker())
+    parts = Parts(agent, Faces(), Animator(Inline()), Ticker(), tools=tools or Toolbox())
     made, ear = Session("s", parts, Conversation(media, policy)), Ear()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(made.run)

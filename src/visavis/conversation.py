@@ -33,6 +33,7 @@ class Conversation:
         self._turns = self._user_turns = 0
         self._asked: float | None = None  # when the user's last words were complete
         self._owed: float | None = None  # since when the agent owes an answer
+        self._calls: set[str] = set()  # tools that the user is waiting for
         self._ledgers: dict[str, dict[ev.Stage, float]] = {}
         self._cited: tuple[ev.Source, ...] = ()  # what the next reply draws on
         self._away: float | None = None  # since when the client is gone
@@ -48,6 +49,11 @@ class Conversation:
                 self._out.append(self._with_playback(event, now))
             case ev.Animated():
                 self._animated(event, now)
+            case ev.ActionDone():
+                self._out.append(event)
+            case ev.ToolResult(call):
+                self._out.append(event)
+                self._tool_done(call, now)
             case ev.Played():
                 self._played(event, now)
             case (
@@ -63,14 +69,14 @@ class Conversation:
     @property
     def deadline(self) -> float | None:
         """When to feed a `Tick`, if nothing else happens first."""
-        due = [] if self._owed is None else [self._owed + self.policy.patience]
+        due = [] if self._owed is None or self._calls else [self._owed + self.policy.patience]
         if (turn := self._turn) is not None:
             if (at := pacing.next_due(turn, self.policy)) is not None:
                 due.append(at)
             if turn.waiting is not None:
                 if self._away is None:
                     due.append(turn.waiting + self.policy.patience)
-            elif not turn.done:
+            elif not turn.done and not self._calls:
                 due.append(turn.touched + self.policy.patience)
         return min(due, default=None)
 
@@ -160,6 +166,7 @@ class Conversation:
                     turn.touched = now
                     self._grow(turn, event)
             case ev.ReplyFailed(code, message, failed):
+                self._calls.clear()
                 self._out.append(ev.Problem(code, message))
                 self._give_up(self._live(failed), now)
             case ev.UserPartial():
@@ -172,13 +179,19 @@ class Conversation:
                 self._asked = now
                 if self._turn is None:
                     self._owed = now if text else None
-                    self._enter("thinking" if text else "listening")
+                    self._enter("thinking" if text or self._calls else "listening")
             case ev.BargeIn(phase):
                 self._barge_in(phase, now)
             case ev.UserInterrupts():
                 self._stop(now)
             case ev.Action():
                 self._out.append(event)
+            case ev.ToolCall(call):
+                self._out.append(event)
+                if self._owed is not None or self._unfinished is not None:
+                    self._calls.add(call)
+                    if not self.speaking:
+                        self._enter("thinking")
             case ev.Cited(sources):
                 self._cite(sources)
             case ev.Milestone(reply, stage, at):
@@ -239,6 +252,18 @@ class Conversation:
         turn.done = True
         turn.words.finish(turn.samples / self.media.rate)
 
+    def _tool_done(self, call: str, now: float) -> None:
+        """The agent goes on, in the reply that it is giving or in another one."""
+        if call not in self._calls:
+            return  # the user has not waited for it
+        self._calls.remove(call)
+        if self._calls:
+            return
+        if (turn := self._unfinished) is not None:
+            turn.touched = now
+        else:
+            self._owed = now
+
     def _barge_in(self, phase: ev.Phase, now: float) -> None:
         turn = self._turn
         if turn is None or not turn.shown:
@@ -267,6 +292,12 @@ class Conversation:
         turns = ([] if self._turn is None else [self._turn]) + list(self._next)
         return next((turn for turn in turns if turn.reply == reply), None)
 
+    @property
+    def _unfinished(self) -> Turn | None:
+        """The reply that the agent is giving."""
+        turns = (turn for turn in (self._turn, *self._next) if turn is not None and not turn.done)
+        return next(turns, None)
+
     def _enter(self, state: ev.State) -> None:
         if state != self.state:
             self.state = state
@@ -277,7 +308,7 @@ class Conversation:
         self._out.append(ev.UserTurn(self._user_turns, text))
 
     def _advance(self, now: float) -> None:
-        if self._owed is not None and now >= self._owed + self.policy.patience:
+        if self._owed is not None and not self._calls and now >= self._owed + self.policy.patience:
             self._out.append(ev.Problem("AGENT_TIMEOUT", "No answer came in time. Please try again."))
             self._stop(now)
         while (turn := self._turn) is not None:
@@ -295,7 +326,7 @@ class Conversation:
                 self._go_on(turn, now)
                 if turn.shown:
                     self._out.append(ev.BargedIn(turn.number, "resume"))
-        elif not turn.done and now >= turn.touched + self.policy.patience:
+        elif not turn.done and not self._calls and now >= turn.touched + self.policy.patience:
             self._out.append(ev.Problem("AGENT_TIMEOUT", "The answer stopped coming."))
             self._give_up(turn, now)
 
@@ -341,7 +372,7 @@ class Conversation:
         turn.forget(now)
 
     def _cite(self, sources: tuple[ev.Source, ...]) -> None:
-        turn = next((turn for turn in (self._turn, *self._next) if turn is not None and not turn.done), None)
+        turn = self._unfinished
         known = self._cited if turn is None else turn.sources
         known += tuple(source for source in sources if source not in known)
         if turn is None:
@@ -373,8 +404,9 @@ class Conversation:
 
     def _stop(self, now: float) -> None:
         """End whatever is being said or prepared."""
-        preparing = self._owed is not None
+        preparing = self._owed is not None or bool(self._calls)
         self._owed, self._cited = None, ()
+        self._calls.clear()
         for turn in self._next:
             self._out.append(ev.CancelReply(turn.reply, 0.0, ""))
         self._next.clear()
@@ -398,7 +430,7 @@ class Conversation:
         if self._next:
             self._take_up(self._next.popleft())
         else:
-            self._enter("listening" if self._owed is None else "thinking")
+            self._enter("listening" if self._owed is None and not self._calls else "thinking")
 
     def _tell_ledger(self, turn: Turn) -> None:
         begin = turn.ledger.get("speech_end")

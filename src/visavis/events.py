@@ -205,11 +205,13 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The agent calls one of the tools in its `Brief`; a `ToolResult` of the same `call` follows."""
+    """The agent calls one of the tools in its `Brief`; a `ToolResult` of the same `call` follows, also after
+    the reply that it is for was interrupted. `arguments` are as the model wrote them: an object if it does
+    as it is told."""
 
     call: str
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Any = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +366,7 @@ class Animate:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a `ToolCall` came to: `output` as JSON, or a sentence for the model when it `failed`."""
+    """What a `ToolCall` came to: `output` is text or JSON, or a sentence for the model when it `failed`."""
 
     call: str
     output: str
@@ -381,8 +383,8 @@ class CancelReply:
     text: str
 
 
-FromShell = ClientLost | ClientBack | Animated | Tick
-ToAgent = UserText | MicOn | UserAudio | MicOff | CancelReply
+FromShell = ClientLost | ClientBack | Animated | ToolResult | Tick
+ToAgent = UserText | MicOn | UserAudio | MicOff | CancelReply | ToolResult
 FromAgent = (
     ReplyStarted
     | ReplyText
@@ -395,10 +397,11 @@ FromAgent = (
     | BargeIn
     | UserInterrupts
     | Action
+    | ToolCall
     | Cited
     | Milestone
 )
-FromClient = UserText | MicOn | UserAudio | MicOff | Interrupt | Played | Ping
+FromClient = UserText | MicOn | UserAudio | MicOff | Interrupt | Played | ActionDone | Ping
 ToClient = (
     StateChanged
     | TurnStarted
@@ -416,4 +419,4 @@ ToClient = (
     | Problem
 )
 Event = FromClient | FromAgent | FromShell
-Effect = ToClient | ToAgent | Animate
+Effect = ToClient | ToAgent | Animate | ToolCall | ActionDone

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from visavis import events as ev
 from visavis.agents import Agent, AgentEngine, Brief
@@ -22,9 +22,12 @@ from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
 from visavis.ticker import Ticker
+from visavis.tools.toolbox import Toolbox
 
 AGENT_BACKLOG = 512
 """Events that may wait for an agent; microphone audio comes in pieces of about 0.1 s."""
+MOST_CALLS = 16
+"""Tools that an agent may use at the same time."""
 MISSED = 64
 """Messages kept for a client that is away."""
 
@@ -53,6 +56,8 @@ class Parts:
     seed: int = 0
     brief: Brief = field(default_factory=Brief)
     """What every agent is told, unless its session says otherwise."""
+    tools: Toolbox = field(default_factory=Toolbox)
+    """What every agent can do besides."""
 
 
 class Session:
@@ -70,12 +75,15 @@ class Session:
         self.wake: float | None = None
         self.closed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
-        self._brief = brief or parts.brief
+        self._brief = replace(brief or parts.brief, tools=parts.tools.declared)
         self._media = conversation.media
         self._client: Client | None = None
         self._missed: deque[ev.ToClient] = deque(maxlen=MISSED)
         self._asks_in, self._asks = anyio.create_memory_object_stream[ev.ToAgent](AGENT_BACKLOG)
         self._scope = anyio.CancelScope()
+        self._tasks: TaskGroup | None = None
+        self._calls: set[str] = set()
+        self._acting: dict[str, asyncio.Future[ev.ActionDone]] = {}
         self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
         self._voices: dict[str, Resampler] = {}
         self._face: ExpressiveFace | None = None
@@ -144,8 +152,13 @@ class Session:
                 self._animate(effect)
             case ev.UserAudio() | ev.MicOn():
                 self._listen(effect)
-            case ev.UserText() | ev.MicOff() | ev.CancelReply():
+            case ev.UserText() | ev.MicOff() | ev.CancelReply() | ev.ToolResult():
                 self._ask(effect)
+            case ev.ToolCall():
+                self._use_tool(effect)
+            case ev.ActionDone(call):
+                if (acting := self._acting.pop(call, None)) is not None and not acting.done():
+                    acting.set_result(effect)
             case ev.TurnEnded(turn, interrupted=True):
                 if self._client is not None:
                     self._client.drop(turn)
@@ -179,6 +192,34 @@ class Session:
 
         self._parts.animator.submit(job.due, work, done, wanted)
 
+    # -- tools -----------------------------------------------------------------------------------------------
+    def _use_tool(self, call: ev.ToolCall) -> None:
+        assert self._tasks is not None  # it is an agent that calls, while the session runs
+        if len(self._calls) >= MOST_CALLS or call.call in self._calls:
+            refusal = ev.ToolResult(call.call, "Too many tools are in use; wait for them.", failed=True)
+            asyncio.get_running_loop().call_soon(self.feed, refusal)
+        else:
+            self._calls.add(call.call)
+            self._tasks.start_soon(self._perform_tool, call)
+
+    async def _perform_tool(self, call: ev.ToolCall) -> None:
+        result = await self._parts.tools.perform(call, self._act)
+        self._calls.remove(call.call)
+        self._log.info("a tool was used", tool=call.name, failed=result.failed)
+        self.feed(result)
+
+    async def _act(self, action: ev.Action) -> ev.ActionDone | None:
+        """Have the client do something; with a `call`, wait for what comes of it."""
+        self._put(action)
+        if not action.call:
+            return None
+        acting: asyncio.Future[ev.ActionDone] = asyncio.get_running_loop().create_future()
+        self._acting[action.call] = acting
+        try:
+            return await acting
+        finally:
+            self._acting.pop(action.call, None)
+
     # -- the agent -----------------------------------------------------------------------------------------
     def _listen(self, event: ev.UserAudio | ev.MicOn) -> None:
         rate = self._parts.agent.input_rate
@@ -202,6 +243,7 @@ class Session:
         try:
             with self._scope:
                 async with self._parts.agent.open(self._brief) as agent, anyio.create_task_group() as tasks:
+                    self._tasks = tasks
                     tasks.start_soon(self._forward, agent)
                     task_status.started()
                     async for event in agent:

@@ -50,8 +50,12 @@ class Listener:
                 match effect:
                     case ev.Animate(turn, pcm, _, last):
                         todo.append(ev.Animated(turn, face(frames_of(self._talk, pcm)), last))
-                    case ev.UserText() | ev.MicOn() | ev.UserAudio() | ev.MicOff() | ev.CancelReply():
+                    case ev.UserText() | ev.MicOn() | ev.UserAudio() | ev.MicOff():
                         self._asks.put_nowait(effect)
+                    case ev.CancelReply() | ev.ToolResult():
+                        self._asks.put_nowait(effect)
+                    case ev.ToolCall() | ev.ActionDone():
+                        pass
                     case _:
                         self.shown.append(effect)
         self._changed.set()

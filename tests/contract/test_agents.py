@@ -15,11 +15,12 @@ import pytest
 from pydantic import SecretStr
 from tests import vtime
 from tests.cascade_fakes import QUESTION, Brain, Ear, TurnModel, Vad, VirtualWorkers, Voice
+from tests.contract.hearing import BRIEF
 from tests.contract.listener import Listener, listening
 from tests.contract.word_errors import word_errors
 
 from visavis import events as ev
-from visavis.agents import AgentEngine
+from visavis.agents import AgentEngine, Brief, Tool
 from visavis.agents.cascade import Cascade
 from visavis.agents.gemini_live import load as load_gemini
 from visavis.agents.openai_realtime import load as load_openai
@@ -225,11 +226,19 @@ def partner(request: pytest.FixtureRequest, voice: SimulatedVoice) -> Partner:
     return REMEMBERING[request.param](voice)
 
 
-def talk(partner: Partner, script: Script) -> None:
+WEATHER = Tool(
+    "weather",
+    "The weather in a city.",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+WITH_TOOL = Brief("Be kind.", (WEATHER,))
+
+
+def talk(partner: Partner, script: Script, brief: Brief = BRIEF) -> None:
     """Run `script` in a fresh conversation."""
 
     async def main() -> None:
-        async with partner.open() as engine, listening(engine) as listener:
+        async with partner.open() as engine, listening(engine, brief) as listener:
             await script(partner, listener)
 
     partner.run(main())
@@ -301,6 +310,25 @@ def test_the_conversation_is_remembered(partner: Partner) -> None:
         assert it.asked()[1] == [*first, answer, ("user", "And now?")]
 
     talk(partner, script)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("name", ["openai", "openai-beta"])
+def test_a_tool_is_called_and_its_result_answered(name: str, voice: SimulatedVoice, failed: bool) -> None:
+    async def script(it: Partner, user: Listener) -> None:
+        await user.write('weather please {"city": "Paris"}')
+        call = await user.came(ev.ToolCall)
+        assert (call.name, call.arguments) == ("weather", {"city": "Paris"})
+        user.play(100)
+        assert user.of(ev.StateChanged)[-1].state == "thinking"
+        user.feed(ev.ToolResult(call.call, "sunny", failed))
+        await user.came(ev.ReplyDone)
+        user.play(60)
+        assert (await user.came(ev.TurnEnded)).text == "The answer is sunny"
+        assert await user.ask("And now?") == it.answer("And now?")
+        assert not user.of(ev.Problem)
+
+    talk(REMEMBERING[name](voice), script, WITH_TOOL)
 
 
 @pytest.mark.parametrize("heard", [0.05, 0.25, 0.5, 0.75, 0.97])

@@ -256,15 +256,30 @@ def test_what_the_user_said_may_be_known_after_the_answer(voice: SimulatedVoice)
     talk(voice, script, late_transcript=True)
 
 
-def test_a_function_call_is_an_action_and_the_model_goes_on(voice: SimulatedVoice) -> None:
+def test_a_result_that_comes_after_an_interruption_is_told_but_not_answered(voice: SimulatedVoice) -> None:
     async def script(simulator: OpenAISimulator, user: Listener) -> None:
-        await user.ask('confetti please {"colour": "red"}')
-        assert user.of(ev.Action)[0] == ev.Action("confetti", {"colour": "red"})
-        assert ("tool", '{"status":"ok"}') in simulator.session.asked[-1]
-        assert len(user.of(ev.ReplyStarted)) == 1
+        await user.write("confetti please")
+        call = await user.came(ev.ToolCall)
+        await user.interrupt()
+        user.feed(ev.ToolResult(call.call, "done"))
+        assert await user.ask("And now?") == "You said: And now?"
+        assert ("tool", "done") in simulator.session.asked[-1]
+        assert len(simulator.session.asked) == 2
         assert not problems(user)
 
     talk(voice, script)
+
+
+def test_a_connection_lost_while_a_tool_runs_is_told(voice: SimulatedVoice) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.write("confetti please")
+        call = await user.came(ev.ToolCall)
+        await user.came(ev.Problem)
+        user.feed(ev.ToolResult(call.call, "done"))
+        assert await user.ask("And now?") == "You said: And now?"
+        assert problems(user) == ["UPSTREAM_LOST"]
+
+    talk(voice, script, fault="abort", fault_at="response.done")
 
 
 # -- failures ------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ STEPS = st.one_of(
     st.builds(ev.BargeIn, st.sampled_from(("duck", "deep", "hold", "resume"))),
     st.builds(ev.Played, st.integers(1, 6), st.integers(0, 200)),
     st.builds(ev.UserSaid, st.sampled_from(("", "hi"))),
+    st.builds(ev.ToolCall, IDS, st.just("tool")),
+    st.builds(ev.ToolResult, IDS, st.just("done")),
     st.sampled_from(
         [
             ev.Interrupt(),
@@ -114,8 +116,10 @@ def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) 
             feed(step)  # type: ignore[arg-type]
         assert talk.deadline is None or talk.deadline > now - 1e-6
 
-    # Left alone, with its client there, every talk comes to rest.
+    # Left alone, with its client there and its tools done, every talk comes to rest.
     feed(ev.ClientBack())
+    for call in "abc":
+        feed(ev.ToolResult(call, "done"))
     for _ in range(5000):
         if jobs:
             job = jobs.pop(0)

@@ -137,6 +137,8 @@ class GeminiAgent:
                 await self._listen(pcm)
             case ev.CancelReply(reply, _, text):
                 await self._cancel(reply, text)
+            case ev.ToolResult():
+                pass  # it has called none
             case _:
                 try:
                     await self._ask(event, await self._upstream.get())

@@ -20,6 +20,7 @@ from visavis.agents.upstream import Refused
 from visavis.audio import BYTES
 from visavis.errors import VisavisError
 from visavis.settings import OpenAISettings
+from visavis.tools.toolbox import parsed
 
 PIECE = RATE // 4 * BYTES
 """Bytes of a reply handed on at once (0.25 s), however large the pieces are that the provider sends."""
@@ -58,6 +59,8 @@ class Exchange:
         """The user, as the provider notices it."""
         self._settings, self._errors, self._transcript, self._emit = settings, errors, transcript, emit
         self._responses: dict[str, Response] = {}
+        self._calls: dict[str, Response] = {}
+        """The functions that have not returned, and which response called them."""
         self._awaited = False
         """A response was asked for and has not begun."""
         self._unwanted = False
@@ -78,6 +81,11 @@ class Exchange:
     def waiting(self) -> bool:
         """Does the provider owe something?"""
         return self._awaited or self.active is not None or self._ask_again
+
+    @property
+    def calling(self) -> bool:
+        """Does the provider wait for functions that it called, to go on?"""
+        return any(not response.cancelled for response in self._calls.values())
 
     # -- to the provider ---------------------------------------------------------------------------------
     async def put(self, message: Wire) -> None:
@@ -109,6 +117,8 @@ class Exchange:
         """Whatever is being prepared is not wanted any more."""
         self._ask_again, self._question = False, ""
         self._unwanted = self._awaited
+        for response in self._calls.values():
+            response.cancelled = True  # what it wanted to know is still told, but nothing more asked
         if self.active is not None and not self.active.started:
             await self._stop(self.active)
 
@@ -256,12 +266,17 @@ class Exchange:
         item, response = event["item"], self._of(event)
         if item.get("type") != "function_call" or response is None or response.cancelled:
             return
-        response.calls.append(item["call_id"])
-        try:
-            arguments = orjson.loads(item.get("arguments") or "{}")
-        except ValueError:
-            arguments = {}
-        await self._emit(ev.Action(item["name"], arguments if isinstance(arguments, dict) else {}))
+        response.called = True
+        self._calls[item["call_id"]] = response
+        await self._emit(ev.ToolCall(item["call_id"], item["name"], parsed(item.get("arguments") or "")))
+
+    async def returned(self, call: str, output: str) -> None:
+        """A function has returned; once all that a response called have, the model is asked to go on."""
+        if (response := self._calls.pop(call, None)) is None:
+            return  # it was called over another connection
+        await self.put(answer_call(call, output))
+        if response.done and not response.cancelled and response not in self._calls.values():
+            await self.ask()
 
     async def _end(self, ended: Mapping[str, Any]) -> None:
         response = self._responses.get(ended["id"])
@@ -276,9 +291,7 @@ class Exchange:
             await self._settle(response)
         else:
             await self._finish(response, ended)
-        for call in response.calls:
-            await self.put(answer_call(call, '{"status":"ok"}'))
-        if response.calls and not response.cancelled:
+        if response.called and not response.cancelled and response not in self._calls.values():
             self._ask_again = True
         if self._ask_again and self.active is None and not self._awaited:
             self._ask_again = False
@@ -292,7 +305,7 @@ class Exchange:
             await self._emit(ev.ReplyFailed(error.code, str(error), reply))
         elif response.started:
             await self._emit(ev.ReplyDone(response.id))
-        elif not response.calls and ended.get("status") != "cancelled":
+        elif not response.called and ended.get("status") != "cancelled":
             silent = "OpenAI's model gave no answer. Please say that again."
             await self._emit(ev.ReplyFailed("AGENT_SILENT", silent))
 

@@ -21,7 +21,7 @@ VOICE = 5
 """Loud windows that make a voice (0.1 s)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Response:
     """One response of the model; its id is the reply's."""
 
@@ -34,8 +34,8 @@ class Response:
     """The session knows of it."""
     cancelled: bool = False
     done: bool = False
-    calls: list[str] = field(default_factory=list)
-    """Ids of the functions that it called."""
+    called: bool = False
+    """It called a function."""
     text: bool = False
     """Some of its text has come."""
     sound: bool = False

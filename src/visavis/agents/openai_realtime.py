@@ -129,6 +129,8 @@ class OpenAIAgent:
                     await self._mic_off()
                 case ev.CancelReply():
                     await self._cancel(event)
+                case ev.ToolResult(call, output):
+                    await self._returned(call, output)
         except VisavisError as error:
             await self._tell(error)
 
@@ -188,6 +190,11 @@ class OpenAIAgent:
                 # A fresh session knows it as text, which cannot be cut: the next one is told what is so.
                 await exchange.connection.close()
 
+    async def _returned(self, call: str, output: str) -> None:
+        if (exchange := self._upstream.connection) is not None:  # otherwise its loss was told
+            async with self._asking(exchange):
+                await exchange.returned(call, output)
+
     @asynccontextmanager
     async def _asking(self, exchange: Exchange) -> AsyncIterator[None]:
         """While something is asked of the provider; its loss is told once, here or where its events end."""
@@ -243,7 +250,7 @@ class OpenAIAgent:
         error = await self._follow(exchange)
         exchange.over = True
         active = exchange.active
-        missed = exchange.waiting and not (active is not None and active.cancelled)
+        missed = exchange.calling or (exchange.waiting and not (active is not None and active.cancelled))
         _log.info("the connection to OpenAI is over", code=error.code, missed=missed)
         if missed or isinstance(error, Refused):
             reply = active.id if active is not None and active.started else None

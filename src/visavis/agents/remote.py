@@ -146,6 +146,8 @@ class RemoteAgent:
                     await _try(line.send_audio(pcm))
             case ev.CancelReply(reply, heard, text):
                 await self._cancel(reply, heard, text)
+            case ev.ToolResult():
+                pass  # it has called none
             case _:
                 try:
                     await self._ask(event, await self._upstream.get())

@@ -27,6 +27,8 @@ from visavis.server.sockets import Connection
 from visavis.session import Parts
 from visavis.settings import Settings
 from visavis.ticker import Ticker
+from visavis.tools.builtin import CONFETTI
+from visavis.tools.toolbox import Toolbox
 
 PACKAGE = Path(visavis.__file__).parent
 STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
@@ -46,7 +48,8 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
         agent, faces = await _load(settings)
         with ThreadPoolExecutor(1, "face") as executor:
             brief = Brief(settings.assistant.instructions)
-            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed, brief)
+            tools = Toolbox([CONFETTI])
+            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed, brief, tools)
             async with anyio.create_task_group() as tasks:
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)

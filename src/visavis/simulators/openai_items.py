@@ -62,9 +62,10 @@ class Items:
         """What a response has made."""
         return [item for item in self._items.values() if item.response == response]
 
-    def returned(self) -> bool:
-        """Whether the last thing said is what a function returned."""
-        return bool(self._items) and next(reversed(self._items.values())).kind == "function_call_output"
+    def returned(self) -> str | None:
+        """What a function returned, when that is the last thing said."""
+        last = next(reversed(self._items.values()), None)
+        return str(last.call["output"]) if last is not None and last.kind == "function_call_output" else None
 
     def get(self, id: str) -> Item | None:
         return self._items.get(id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pybase64
 from websockets.asyncio.server import ServerConnection
 
 from visavis.audio import BYTES
+from visavis.simulators.calls import SAYS, wanted
 from visavis.simulators.ears import Ears
 from visavis.simulators.openai_items import Item, Items
 from visavis.simulators.voice import RATE
@@ -266,11 +266,13 @@ class SimulatedSession:
         await asyncio.sleep(self._how.delay)
         user = self.items.last_of_user()
         said = user.text if user is not None else ""
-        wanted = self._wanted(said)
-        if wanted is not None:
-            await self._call(id, *wanted)
+        if (call := self._wanted(said)) is not None:
+            await self._call(id, *call)
         elif not self._reason:
-            await self._speak(id, self._how.answers.format(said))
+            returned = self.items.returned()
+            await self._speak(
+                id, self._how.answers.format(said) if returned is None else SAYS.format(returned)
+            )
         self._response = None
         if self._reason:
             error = {"type": self._reason, "code": self._reason, "message": "Simulated failure."}
@@ -281,12 +283,10 @@ class SimulatedSession:
             await self._transcribe(user)
 
     def _wanted(self, text: str) -> tuple[str, str] | None:
-        """The function that the user names, with the JSON object of the message as its arguments."""
-        if self.items.returned():
+        """The function that is to be called now, and its arguments."""
+        if self.items.returned() is not None:
             return None
-        names = [tool["name"] for tool in self.settings.get("tools") or () if tool["name"] in text]
-        found = re.search(r"\{.*\}", text)
-        return (names[0], found.group() if found else "{}") if names else None
+        return wanted(text, (tool["name"] for tool in self.settings.get("tools") or ()))
 
     async def _call(self, id: str, name: str, arguments: str) -> None:
         item = self.items.new("function_call", id=self._simulator.id("item"), response=id)
