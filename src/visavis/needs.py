@@ -9,18 +9,27 @@ STAGES = {
     ("end_of_turn", "smart_turn"): ("smart-turn",),
     ("asr", "moonshine"): ("moonshine-base-en",),
     ("asr", "whisper"): ("whisper-base", "whisper-base-part2"),
+    ("tts", "piper"): ("piper-joe",),
     ("llm", "demo"): ("smollm2-135m", "minilm", "minilm-tokenizer"),
 }
 """The models of the stages that come with Visavis; hibari carries its own inside its package."""
+ENCODER = ("minilm", "minilm-tokenizer")
+"""What knowledge is looked up with."""
 
 
 def needed_models(settings: Settings) -> list[str]:
     """The names of the models that the chosen agent loads, as `visavis models list` shows them."""
+    return list(dict.fromkeys([*_of_stages(settings), *(ENCODER if settings.knowledge.source else ())]))
+
+
+def _of_stages(settings: Settings) -> list[str]:
     if settings.agent != "embedded":
         return []
     chosen = settings.stages.model_dump()
     if settings.whisper.model and chosen["asr"] == "whisper":
         del chosen["asr"]  # the user's own
+    if settings.piper.voice and chosen["tts"] == "piper":
+        del chosen["tts"]
     if chosen["llm"] == "demo" and settings.assistant.language.split("-")[0] != "en":
         del chosen["llm"]  # it only says that it speaks English
     return [name for stage in chosen.items() for name in STAGES.get(stage, ())]

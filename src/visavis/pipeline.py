@@ -55,6 +55,12 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("llm", "demo"): {"system_prompt": "assistant.instructions"},
     ("tts", "hibari"): {"speed": "voice.speed"},
     ("tts", "espeak"): {"voice": "espeak.voice", "speed": "voice.speed"},
+    ("tts", "piper"): {
+        "voice": "piper.voice",
+        "model_path": "piper.voice",
+        "speaker": "piper.speaker",
+        "speed": "voice.speed",
+    },
     ("avatar", "net"): {"avatar_name": "avatar"},
     ("avatar", "energy"): {"avatar_name": "avatar"},
     ("avatar", "phonemes"): {"avatar_name": "avatar"},

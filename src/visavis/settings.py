@@ -161,6 +161,15 @@ class EspeakSettings(Section):
     """A voice such as `pl`, `pt-br` or `en-us+f3`; empty is `assistant.language`."""
 
 
+class PiperSettings(Section):
+    """Text to speech with a voice of Piper; setting `voice` makes it the voice."""
+
+    voice: HomePath | None = None
+    """A file `.onnx`, with its `.onnx.json` beside it; None is `joe` (English) of the model store."""
+    speaker: str = ""
+    """Name or number of a speaker, when the voice has several; empty is the first."""
+
+
 class FaceSettings(Section):
     engine: str = "net"
     """Moves the face for audio without phoneme times; speech with them is drawn exactly."""
@@ -270,6 +279,7 @@ class Settings(Section):
     voice: VoiceSettings = VoiceSettings()
     whisper: WhisperSettings = WhisperSettings()
     espeak: EspeakSettings = EspeakSettings()
+    piper: PiperSettings = PiperSettings()
     face: FaceSettings = FaceSettings()
     models: ModelSettings = ModelSettings()
     scripted: ScriptedSettings = ScriptedSettings()

@@ -31,7 +31,7 @@ from visavis.stages.tts_espeak import Espeak
 VAD = ("silero",)
 END_OF_TURN = ("smart_turn",)
 ASR = ("moonshine", "whisper")
-TTS = ("hibari", pytest.param("espeak", marks=needs_espeak))
+TTS = ("hibari", pytest.param("espeak", marks=needs_espeak), pytest.param("piper", marks=needs_espeak))
 
 pytestmark = pytest.mark.models
 

@@ -12,9 +12,10 @@ from visavis.errors import ConfigurationError
 from visavis.faces.viseme_table import BILABIAL, SYMBOLS
 from visavis.settings import AssistantSettings, EspeakSettings, Settings, VoiceSettings
 from visavis.stages import Speech, tts_espeak
-from visavis.stages.espeak_library import Library, Mark
+from visavis.stages.espeak_library import Library, Mark, library
+from visavis.stages.espeak_words import EspeakWords, owners, pronounceable
 from visavis.stages.ipa import known
-from visavis.stages.tts_espeak import phones_of, pronounceable
+from visavis.stages.tts_espeak import phones_of
 
 SENTENCES = {
     "pl": "Cześć, proszę powiedz mi coś o pogodzie.",
@@ -49,16 +50,26 @@ def test_marks_become_phones_that_tile_the_audio_and_belong_to_words() -> None:
         Mark(50, None, "?"),
         Mark(60, 0, ""),
         Mark(60, None, "i"),
+        Mark(70, 99, ""),  # behind the end of a clause it may name any place
+        Mark(70, None, ""),
+        Mark(70, 5, ""),
+        Mark(70, None, "a"),
     ]
-    phones = phones_of(marks, [0, 5], 8.0, 10)
+    phones = phones_of(marks, [0, 5, 90], 8.0, 10)
     assert [(phone.symbol, phone.start, phone.end, phone.owner) for phone in phones] == [
         ("sil", 0.0, 1.0, -1),
         ("m", 1.0, 2.0, 0),
         ("a", 2.0, 3.0, 0),
         ("sil", 3.0, 4.0, -1),
         ("pj", 4.0, 6.0, 1),
-        ("i", 6.0, 8.0, 1),
+        ("i", 6.0, 7.0, 1),
+        ("a", 7.0, 8.0, 1),
     ]
+
+
+def test_sound_without_a_mark_belongs_to_the_first_word() -> None:
+    marks = [Mark(0, -1, ""), Mark(0, None, "a"), Mark(10, 2, ""), Mark(10, None, "b")]
+    assert [phone.owner for phone in phones_of(marks, [0, 2], 2.0, 10)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,14 @@ def test_only_signs_that_the_face_knows_are_left(ipa: str, face: str) -> None:
 
 def test_what_is_not_spoken_is_blank_and_nothing_moves() -> None:
     assert pronounceable("a *b* 😀 c\0") == "a  b    c "
+
+
+def test_what_words_become_together_belongs_to_them() -> None:
+    assert owners(["ɪn", "ðə", "haʊs"], "ɪnðə hˈaʊs") == [0, 0, 1, 1, 2, 2, 2, 2, 2, 2]
+    assert owners(["twenti", "of"], "twˈɛnti ˈʌv") == [0] * 7 + [1] * 4
+    assert owners(["le", "ami"], "lez ami") == [0, 0, 0, 1, 1, 1, 1]
+    assert owners(["", ""], "a b") == [0, 0, 0]
+    assert owners(["a"], "") == []
 
 
 # -- the library ---------------------------------------------------------------------------------------------
@@ -91,6 +110,19 @@ def test_the_lips_close_where_polish_writes_so() -> None:
     word = next(word for word in speech.words if word.text == "papuga")
     inside = [p.symbol for p in speech.phonemes or () if word.start <= p.start < word.end]
     assert inside == ["p", "a", "p", "u", "ɡ", "a"]
+
+
+@needs_espeak
+def test_words_are_pronounced_as_they_sound_together() -> None:
+    words = EspeakWords(library(), "en-us", lambda ipa: ipa.replace("^", ""), 400)
+    text = "In the *house* 😀, 25% off? Yes. 3. no"
+    found = [(word.symbols, text.split()[word.owner]) for part in words.passages(text) for word in part]
+    assert [word for _, word in found] == ["In", "the", "*house*", "25%", "off?", "Yes.", "3.", "no"]
+    assert found[0][0] + found[1][0] in ("ɪnðə", "ɪnðˌə")
+    assert found[3][0].replace("ˈ", "") == "twɛnti faɪv pɚsɛnt"
+    assert found[4][0].endswith("f?")
+    assert [len(part) for part in words.passages(text)] == [5, 1, 2]
+    assert all(sum(len(w.symbols) + 1 for w in part) <= 400 for part in words.passages("word " * 500))
 
 
 @needs_espeak

@@ -146,7 +146,7 @@ def trim(wave: Wave, phones: list[Phone], tail: float) -> tuple[Wave, list[Phone
 
 
 def joined(phones: list[Phone]) -> Iterator[Phone]:
-    """The phones with neighbouring silences made one."""
+    """The phones with neighbouring silences made one, each beginning exactly where the one before ends."""
     pending: Phone | None = None
     for phone in phones:
         if pending and pending.symbol == SILENCE == phone.symbol:
@@ -154,6 +154,7 @@ def joined(phones: list[Phone]) -> Iterator[Phone]:
             continue
         if pending:
             yield pending
+            phone = phone._replace(start=pending.end)
         pending = phone
     if pending:
         yield pending

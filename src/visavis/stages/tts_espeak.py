@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from visavis.events import Phoneme
 from visavis.settings import Settings
 from visavis.stages import Speech
 from visavis.stages.espeak_library import NAMES, Library, Mark, library
+from visavis.stages.espeak_words import pronounceable
 from visavis.stages.ipa import known
 from visavis.stages.phones import (
     LONGEST_TEXT,
@@ -89,26 +89,6 @@ def load(settings: Settings) -> Espeak:
 
 
 # -- text and time ----------------------------------------------------------------------------------------
-def pronounceable(text: str) -> str:
-    """`text` in which signs that are not spoken, such as emoji and Markdown, are blank.
-
-    Every character stays where it is, for espeak-ng tells where in the text each word begins.
-    """
-    return "".join(" " if _is_unspoken(character) else character for character in text)
-
-
-def _is_unspoken(character: str) -> bool:
-    return character in "*_`~#|<>" or unicodedata.category(character) in (
-        "So",
-        "Sk",
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-    )
-
-
 def _first_characters(text: str) -> list[int]:
     """Where each word begins."""
     return [
@@ -124,15 +104,17 @@ def phones_of(marks: Sequence[Mark], words: Sequence[int], total: float, rate: i
     `words`: the position in the text at which each written word begins.
     """
     found = [Phone(SILENCE, 0.0, total, 0, -1)]
-    owner = -1
+    owner = following = 0  # the mark of the first word may be missing
     for mark in marks:
         if mark.word is not None:
-            owner = max(owner, bisect_right(words, mark.word) - 1)
+            following = bisect_right(words, mark.word) - 1
             continue
         start = min(max(mark.sample / rate, found[-1].start), total)
         symbol = known(mark.symbol)
         if mark.symbol and not symbol:
             continue  # the phone before goes on
+        if symbol:  # a mark of a word before a pause alone may stand anywhere
+            owner = max(owner, following)
         found[-1] = found[-1]._replace(end=start)
         found.append(Phone(symbol or SILENCE, start, total, 0, owner if symbol else -1))
     return [phone for phone in found if phone.end > phone.start]
