@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 ENGLISH = "en"
+DETECT = "detect"
+"""Instead of a code: find out in every utterance."""
 NAMES = dict(
     entry.split(" ", 1)
     for entry in (

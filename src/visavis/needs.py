@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from visavis.languages import DETECT, ENGLISH, base
 from visavis.settings import Settings
 
 STAGES = {
@@ -17,6 +18,12 @@ ENCODER = ("minilm", "minilm-tokenizer")
 """What knowledge is looked up with."""
 
 
+def speaks_english(settings: Settings) -> bool:
+    """Whether conversations may be in English, as far as the settings tell."""
+    detects = settings.stages.asr == "whisper" and settings.whisper.language == DETECT
+    return detects or base(settings.assistant.language) == ENGLISH
+
+
 def needed_models(settings: Settings) -> list[str]:
     """The names of the models that the chosen agent loads, as `visavis models list` shows them."""
     return list(dict.fromkeys([*_of_stages(settings), *(ENCODER if settings.knowledge.source else ())]))
@@ -30,6 +37,6 @@ def _of_stages(settings: Settings) -> list[str]:
         del chosen["asr"]  # the user's own
     if settings.piper.voice and chosen["tts"] == "piper":
         del chosen["tts"]
-    if chosen["llm"] == "demo" and settings.assistant.language.split("-")[0] != "en":
-        del chosen["llm"]  # it only says that it speaks English
+    if chosen["llm"] == "demo" and not speaks_english(settings):
+        del chosen["llm"]  # in other languages it needs no model
     return [name for stage in chosen.items() for name in STAGES.get(stage, ())]

@@ -36,3 +36,8 @@ def spoken_date(now: datetime) -> str:
     day = head + dash + _ORDINALS.get(last, f"{last}th")
     century, year = map(spoken_number, divmod(now.year, 100))
     return f"{_MONTHS[now.month - 1]} the {day}, {century} {year}"
+
+
+def english_clock(now: datetime) -> dict[str, str]:
+    """What prepared replies may say of the time."""
+    return {"time": spoken_time(now), "date": spoken_date(now), "weekday": f"{now:%A}"}

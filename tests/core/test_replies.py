@@ -17,8 +17,10 @@ from visavis.emotions import read
 from visavis.models import ModelStore
 from visavis.settings import ModelSettings
 from visavis.spoken_clock import spoken_date, spoken_time
+from visavis.spoken_clock_pl import polish_clock
 from visavis.stages import Message
-from visavis.stages.replies import Replies, embed_bank, normalise, read_bank
+from visavis.stages.ngrams import NGrams
+from visavis.stages.replies import SPELLING, Entry, Replies, embed_bank, normalise, read_bank
 
 NOON = datetime(2026, 11, 21, 12, 5)
 SMALL = """
@@ -116,9 +118,19 @@ def test_a_bank_with_a_mistake_is_refused(bank: str, reason: str) -> None:
         read_bank(bank)
 
 
-def test_the_bank_is_fit_to_be_spoken() -> None:
-    bank = read_bank(files("visavis").joinpath("data/replies.yaml").read_text(encoding="utf-8"))
-    assert len(bank) >= 170
+def bank_of(name: str) -> Sequence[Entry]:
+    return read_bank(files("visavis").joinpath(f"data/{name}").read_text(encoding="utf-8"))
+
+
+BANKS = pytest.mark.parametrize(
+    ("name", "least", "jokes_told"), [("replies.yaml", 170, 12), ("replies.pl.yaml", 60, 6)]
+)
+
+
+@BANKS
+def test_the_bank_is_fit_to_be_spoken(name: str, least: int, jokes_told: int) -> None:
+    bank = bank_of(name)
+    assert len(bank) >= least
     long = {"story", "story_more", "story_yes", "story_scary", "poem", "poem_more"}
     for entry in bank:
         for reply in entry.replies:
@@ -126,13 +138,57 @@ def test_the_bank_is_fit_to_be_spoken() -> None:
             assert not set("".join(spoken)) & set("*#`[]<>|\n"), entry.id
             assert entry.id in long or len(spoken) <= 30, entry.id
     jokes = next(entry.replies for entry in bank if entry.id == "joke")
-    assert len(set(jokes)) == len(jokes) >= 12
+    assert len(set(jokes)) == len(jokes) >= jokes_told
 
 
-def test_no_phrasing_means_two_things() -> None:
-    bank = read_bank(files("visavis").joinpath("data/replies.yaml").read_text(encoding="utf-8"))
+@BANKS
+def test_no_phrasing_means_two_things(name: str, least: int, jokes_told: int) -> None:
+    bank = bank_of(name)
     phrases = [normalise(phrase) for entry in bank if not entry.after for phrase in entry.says]
     assert len(set(phrases)) == len(phrases)
+
+
+@cache
+def polish() -> Replies:
+    bank = bank_of("replies.pl.yaml")
+    embed = NGrams(normalise(phrase) for entry in bank for phrase in entry.says)
+    return Replies(bank, embed_bank(bank, embed), embed, 0, SPELLING, polish_clock)
+
+
+@pytest.mark.parametrize("part", ["tuning", "held_out"])
+def test_precision_and_recall_on_polish_paraphrases(part: str) -> None:
+    text = (Path(__file__).parents[1] / "data/paraphrases.pl.yaml").read_text(encoding="utf-8")
+    bank = {entry.id: entry for entry in bank_of("replies.pl.yaml")}
+    answered = right = possible = 0
+    for said, expected in yaml.safe_load(text)[part].items():
+        entry = polish().match(said)
+        wanted = [expected] if isinstance(expected, str) else expected
+        possible += "unknown" not in wanted
+        if entry is not None and entry.replies != bank["unknown"].replies:
+            answered += 1
+            right += entry.id in wanted
+    assert right / answered >= 0.95
+    assert right / possible >= 0.9
+
+
+def test_a_polish_talk() -> None:
+    said = ["Dzień dobry, jak się masz?", "Bardzo dobrze, dziękuję.", "Tak, poproszę.", "Jeszcze jeden!"]
+    answers = talk(
+        polish(), [*said, "Która jest godzina?", "Możesz powtórzyć?", "Kto wygrał?", "Kup mi buty."]
+    )
+    assert answers[0] == "Dziękuję, bardzo dobrze. A ty jak się masz?"
+    assert "dowcip" in (answers[1] or "")
+    jokes = next(entry.replies for entry in bank_of("replies.pl.yaml") if entry.id == "joke")
+    assert (answers[2], answers[3]) == jokes[:2]
+    assert answers[4] == answers[5] == "Jest dwunasta zero pięć."
+    assert "wiadomości" in (answers[6] or "")
+    assert answers[7] is None
+
+
+def test_what_has_no_reply_is_admitted_in_turns() -> None:
+    first = polish().instead("unknown", [Message("user", "Kto wygrał?")])
+    then = [Message("user", "Kto wygrał?"), Message("assistant", first), Message("user", "A gdzie?")]
+    assert polish().instead("unknown", then) not in ("", first)
 
 
 @cache

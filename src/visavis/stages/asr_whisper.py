@@ -17,6 +17,7 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 
 from visavis.errors import ConfigurationError
+from visavis.languages import DETECT, base
 from visavis.models import ModelStore
 from visavis.settings import Settings, WhisperSettings
 from visavis.stages import LISTEN_RATE, Samples, Transcript
@@ -25,7 +26,6 @@ from visavis.stages.pieces import pieces, without_lead
 
 PARTS = ("whisper-base", "whisper-base-part2")
 """The models of the store that hold the two halves of the weights."""
-DETECT = "detect"
 SETTLE = 4 * LISTEN_RATE
 """Zeros put after the audio: with fewer, the network hears words that begin after the end."""
 LONGEST = 120 * LISTEN_RATE
@@ -123,7 +123,7 @@ def load(settings: Settings) -> Whisper:
 def chosen_language(settings: Settings) -> str | None:
     """The code of the language to hear; None is to be detected."""
     language = settings.whisper.language or settings.assistant.language
-    return None if language == DETECT else language.split("-")[0]
+    return None if language == DETECT else base(language)
 
 
 def _model(settings: Settings) -> WhisperModel:

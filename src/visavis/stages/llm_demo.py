@@ -17,11 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from visavis.languages import ENGLISH, base
 from visavis.models import ModelStore
+from visavis.needs import speaks_english
 from visavis.settings import AssistantSettings, Settings
-from visavis.stages import Message
-from visavis.stages.only_english import OnlyEnglish
+from visavis.spoken_clock_pl import polish_clock
+from visavis.stages import LanguageModel, Message
 from visavis.stages.onnx import release_memory
+from visavis.stages.prepared import DemoBrains, load_prepared
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.stages.small_model import SmallModel
@@ -53,10 +56,20 @@ _LONGEST_INSTRUCTIONS = 1_200
 """What the small model is shown of the conversation; more only confuses and slows it."""
 
 
-def load(settings: Settings) -> DemoBrain | OnlyEnglish:
-    """The demo brain with its models in place and warm; in another language it only says what it is."""
-    if settings.assistant.language.split("-")[0] != "en":
-        return OnlyEnglish(settings.assistant.language)
+def load(settings: Settings) -> DemoBrains:
+    """The demo brain of every language that may be spoken.
+
+    The models of the English one are loaded only when English is the language, or languages are detected.
+    """
+    home = base(settings.assistant.language)
+    brains: dict[str, LanguageModel] = {"pl": load_prepared("pl", polish_clock, settings.assistant.seed)}
+    if speaks_english(settings):
+        brains[ENGLISH] = load_english(settings)
+    return DemoBrains(home, brains)
+
+
+def load_english(settings: Settings) -> DemoBrain:
+    """The English brain with its models in place and warm."""
     store = ModelStore(settings.models)
     encoder = SentenceEncoder(
         store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
@@ -97,7 +110,7 @@ class DemoBrain:
         self._replies.choose(hello, datetime.now())
         self._model.warm_up(self._prompt(hello))
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
         """A prepared reply in one piece, or a generated one as it grows; closing it stops the generation.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks.

@@ -1,8 +1,8 @@
 """Prepared replies, chosen by meaning.
 
-What the user says is compared, as a sentence embedding, with the phrasings of every entry of the bank. The
-nearest entry answers when it is near enough; otherwise there is no prepared reply. Everything about the past
-is read from the messages themselves, so one `Replies` serves all conversations.
+What the user says is compared, as a vector, with the phrasings of every entry of the bank. The nearest entry
+answers when it is near enough; otherwise there is no prepared reply. Everything about the past is read from
+the messages themselves, so one `Replies` serves all conversations.
 """
 
 from __future__ import annotations
@@ -18,36 +18,54 @@ import yaml
 from numpy.typing import NDArray
 
 from visavis.emotions import read
-from visavis.spoken_clock import spoken_date, spoken_time
+from visavis.spoken_clock import english_clock
 from visavis.stages import Message
 
 Vector = NDArray[np.float32]
 """float32[d] of length 1."""
 Embed = Callable[[str], Vector]
+Clock = Callable[[datetime], dict[str, str]]
+"""The local time -> what replies may hold of it: `time`, `date`, `weekday`."""
 
-SURE = 0.66
-"""Score from which an entry answers in any case (score: see `_scores`)."""
-LIKELY = 0.52
-"""Score from which it answers when it leads the next entry by `LEAD`."""
-LEAD = 0.06
-"""All three were chosen on the `tuning` part of tests/data/paraphrases.yaml, precision first: a wrong
-prepared reply is worse than the language model's."""
 FOLLOW_UP = 0.1
 """What an entry gains when the avatar's last reply is one that it follows."""
-_WEIGHTS = np.array([0.6, 0.2, 0.2], dtype=np.float32)
-"""Of an entry's nearest, second and third phrasing: one chance resemblance is not enough."""
+_LEAST_PHRASINGS = 3
 _MOST_WORDS = 20
 """Whoever says more is telling something, which calls for the language model."""
 _SHORTEST_HEARD = 12
 """Characters of a cut-off reply from which it is recognised."""
-_GREETING = re.compile(r"^(hello|hi|hey)( there| \w+(?=[,.!]))?\b[,.! ]+(?=\S+ \S+ \S)", re.IGNORECASE)
+_GREETING = re.compile(
+    r"^(hello|hi|hey|cześć|hej|witaj|dzień dobry|dobry wieczór)( there| \w+(?=[,.!]))?\b[,.! ]+"
+    r"(?=\S+ \S+ \S)",
+    re.IGNORECASE,
+)
 """In front of a question of at least three words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How near is near enough, chosen on the `tuning` parts of tests/data/paraphrases*.yaml, precision first: a
+    wrong prepared reply is worse than the language model's."""
+
+    sure: float = 0.66
+    """Score from which an entry answers in any case (score: see `Replies._scores`)."""
+    likely: float = 0.52
+    """Score from which it answers when it leads the next entry by `lead`."""
+    lead: float = 0.06
+    weights: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Of an entry's nearest, second and third phrasing: one chance resemblance is not enough."""
+
+
+MEANING = Matching()
+"""For sentence embeddings."""
+SPELLING = Matching(sure=0.6, likely=0.4, lead=0.08, weights=(0.8, 0.1, 0.1))
+"""For vectors of letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that people say. `replies` is empty when the language model should answer it; `after` names
-    the entries whose replies it may follow, empty for any."""
+    the entries whose replies it may follow, empty for any. Without `says` it is never chosen."""
 
     id: str
     says: tuple[str, ...]
@@ -81,8 +99,8 @@ def read_bank(text: str) -> tuple[Entry, ...]:
 
 def _check(entry: Entry, known: set[str]) -> None:
     where = f"The entry {entry.id!r} of the reply bank"
-    if len(entry.says) < len(_WEIGHTS):
-        raise ValueError(f"{where} needs at least {len(_WEIGHTS)} phrasings in `says`.")
+    if 0 < len(entry.says) < _LEAST_PHRASINGS:
+        raise ValueError(f"{where} needs at least {_LEAST_PHRASINGS} phrasings in `says`.")
     if not all(isinstance(text, str) for text in entry.says + entry.replies):
         raise ValueError(f"{where} holds something that is not text; put yes, no and numbers in quotes.")
     if not entry.after <= known:
@@ -105,12 +123,21 @@ class Replies:
     """A bank with its vectors. Calls are thread-safe and cost one embedding."""
 
     def __init__(
-        self, bank: Sequence[Entry], vectors: NDArray[np.float32], embed: Embed, seed: int = 0
+        self,
+        bank: Sequence[Entry],
+        vectors: NDArray[np.float32],
+        embed: Embed,
+        seed: int = 0,
+        matching: Matching = MEANING,
+        clock: Clock = english_clock,
     ) -> None:
         self._bank = bank
         self._vectors = vectors
         self._embed = embed
         self._seed = seed
+        self._matching = matching
+        self._weights = np.array(matching.weights, np.float32)
+        self._clock = clock
         self._rows = _rows(bank)
         self._exact: dict[str, list[Entry]] = {}
         self._said: dict[str, tuple[Entry, str]] = {}
@@ -122,15 +149,19 @@ class Replies:
 
     def choose(self, messages: Sequence[Message], now: datetime) -> str | None:
         """The reply to the last message; None when none fits. `now` is the local time."""
-        spoken = [message.text for message in messages if message.role == "assistant"]
+        spoken = _spoken(messages)
         last = self._recognise(spoken[-1]) if spoken else None
         entry = self.match(messages[-1].text, last[0].id if last else None)
         if entry is None or not entry.replies:
             return None
         reply = self._next(entry, spoken)
         if "{again}" not in reply:
-            return _fill(reply, now)
+            return reply.format(**self._clock(now)) if "{" in reply else reply
         return last[1] if last else spoken[-1] if spoken else None
+
+    def instead(self, id: str, messages: Sequence[Message]) -> str:
+        """The next reply of the entry `id`, whatever was said."""
+        return self._next(next(entry for entry in self._bank if entry.id == id), _spoken(messages))
 
     def match(self, text: str, last: str | None = None) -> Entry | None:
         """The entry that `text` means; `last` is the entry that the avatar's last reply came from."""
@@ -155,14 +186,15 @@ class Replies:
         scores = self._scores(plain, last)
         best, second = np.argsort(scores)[::-1][:2]
         lead = scores[best] - scores[second]
-        sure = scores[best] >= SURE or (scores[best] >= LIKELY and lead >= LEAD)
+        wanted = self._matching
+        sure = scores[best] >= wanted.sure or (scores[best] >= wanted.likely and lead >= wanted.lead)
         return self._bank[best] if sure else None
 
     def _scores(self, plain: str, last: str | None) -> NDArray[np.float32]:
         """Per entry, the weighted cosines of its three nearest phrasings; -1 when it cannot follow."""
         cosines = np.append(self._vectors @ self._embed(plain), np.float32(-1.0))
-        nearest = np.sort(cosines[self._rows], axis=1)[:, ::-1][:, : len(_WEIGHTS)]
-        scores: NDArray[np.float32] = nearest @ _WEIGHTS
+        nearest = np.sort(cosines[self._rows], axis=1)[:, ::-1][:, : len(self._weights)]
+        scores: NDArray[np.float32] = nearest @ self._weights
         for index, entry in enumerate(self._bank):
             if entry.after:
                 scores[index] = scores[index] + FOLLOW_UP if last in entry.after else -1.0
@@ -195,7 +227,5 @@ def _rows(bank: Sequence[Entry]) -> NDArray[np.intp]:
     return rows
 
 
-def _fill(reply: str, now: datetime) -> str:
-    if "{" not in reply:
-        return reply
-    return reply.format(time=spoken_time(now), date=spoken_date(now), weekday=f"{now:%A}")
+def _spoken(messages: Sequence[Message]) -> list[str]:
+    return [message.text for message in messages if message.role == "assistant"]
