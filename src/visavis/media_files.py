@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -85,20 +85,20 @@ class SoundFile:
 
 
 @contextmanager
-def open_sound(path: Path) -> Iterator[SoundFile]:
-    """The sound of an audio or video file.
+def open_sound(path: Path, content: BinaryIO | None = None) -> Iterator[SoundFile]:
+    """The sound of an audio or video file, or of `content`, which is then only called `path`.
 
     Raises `VisavisError` when there is no such file, it is no audio or video, or it has no sound.
     """
     with ExitStack() as opened:
-        yield _open(path, opened)
+        yield _open(path, content, opened)
 
 
-def _open(path: Path, opened: ExitStack) -> SoundFile:
+def _open(path: Path, content: BinaryIO | None, opened: ExitStack) -> SoundFile:
     import av
 
     try:
-        file = opened.enter_context(path.open("rb"))
+        file = content or opened.enter_context(path.open("rb"))
         if not file.read(1):
             raise VisavisError("NO_SOUND", f"{path} is empty.")
         file.seek(0)

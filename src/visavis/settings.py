@@ -204,6 +204,24 @@ class ModelSettings(Section):
         return inside if inside.exists() else file
 
 
+class ApiSettings(Section):
+    """The calls below `/api/v1`."""
+
+    session_minutes: float = Field(15.0, gt=0, le=1440)
+    """A session in which nothing happens for so long ends."""
+    input_sample_rate: int = Field(16_000, ge=8_000, le=192_000)
+    """Hz of raw PCM16 that is sent without a rate."""
+
+
+class VideoSettings(Section):
+    """Pictures of the avatar, drawn by the server."""
+
+    fps: int = Field(25, ge=5, le=60)
+    """Frames a second of the dialects that show pictures."""
+    width: int = Field(640, ge=64, le=1920)
+    height: int = Field(480, ge=64, le=1920)
+
+
 class ScriptedSettings(Section):
     """The scripted agent: replays speech to measure the server without models."""
 
@@ -266,6 +284,36 @@ class GeminiSettings(Section):
     """Longest pause between attempts to connect again; the first ones are shorter."""
 
 
+class KnowledgeSettings(Section):
+    """What the agent can look up."""
+
+    source: str = ""
+    """A file, a folder, or a web address: Markdown, text, HTML or PDF."""
+    whole_characters: int = Field(4_000, ge=0, le=100_000)
+    """Up to this length all of it is in the agent's instructions."""
+    passages: int = Field(3, ge=1, le=20)
+    """Most passages that are looked up for a question."""
+    refresh_seconds: float = Field(60.0, ge=1, le=86_400)
+    """How often the source is looked at for changes."""
+    max_files: int = Field(500, ge=1, le=10_000)
+    max_megabytes: int = Field(20, ge=1, le=500)
+    """Of the whole source."""
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    """Longest time a download may take."""
+    cache: HomePath | None = None
+    """Where what was read is kept; None is the platform's cache directory."""
+
+
+class ConversationSettings(Section):
+    """Whether conversations are written down."""
+
+    store: Literal["off", "sqlite"] = "off"
+    path: HomePath | None = None
+    """The database; None is conversations.db in the platform's data directory."""
+    retention_days: int = Field(30, ge=0, le=36_500)
+    """Days after which a conversation is deleted; 0 keeps it."""
+
+
 class Settings(Section):
     agent: str = "embedded"
     avatar: str = "mia"
@@ -281,8 +329,12 @@ class Settings(Section):
     espeak: EspeakSettings = EspeakSettings()
     piper: PiperSettings = PiperSettings()
     face: FaceSettings = FaceSettings()
+    api: ApiSettings = ApiSettings()
+    video: VideoSettings = VideoSettings()
     models: ModelSettings = ModelSettings()
     scripted: ScriptedSettings = ScriptedSettings()
     openai: OpenAISettings = OpenAISettings()
     remote: RemoteSettings = RemoteSettings()
     gemini: GeminiSettings = GeminiSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    conversations: ConversationSettings = ConversationSettings()

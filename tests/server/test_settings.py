@@ -143,8 +143,9 @@ def test_the_example_file_holds_every_key_with_its_default(tmp_path: Path) -> No
     example = ROOT / "visavis.example.yaml"
     assert load_settings({}, example, {}, tmp_path) == Settings()
     data = yaml.safe_load(example.read_text(encoding="utf-8"))
-    held = {f"{a}.{b}" for a, section in data.items() if isinstance(section, dict) and section for b in section}
-    assert held | {a for a, value in data.items() if not (isinstance(value, dict) and value)} == set(keys())
+    sections = {a: section for a, section in data.items() if section and isinstance(section, dict)}
+    held = {f"{a}.{b}" for a, section in sections.items() for b in section}
+    assert held | (set(data) - set(sections)) == set(keys())
 
 
 def test_the_example_environment_names_known_variables_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -19,11 +20,14 @@ from fastapi.staticfiles import StaticFiles
 import visavis
 from visavis import plugins
 from visavis.agents import Brief
+from visavis.errors import VisavisError
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
+from visavis.server.routes_api import ApiError, ApiRoutes, refuse
 from visavis.server.routes_face import FaceRoutes
 from visavis.server.sessions import Sessions
 from visavis.server.sockets import Connection
+from visavis.server.talks import NoSuchTalk, Talks
 from visavis.session import Parts
 from visavis.settings import Settings
 from visavis.ticker import Ticker
@@ -53,6 +57,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
             async with anyio.create_task_group() as tasks:
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
+                app.state.talks = Talks(app.state.sessions, tasks, settings.api.session_minutes * 60)
                 app.state.faces, app.state.started = faces, time.monotonic()
                 yield
                 tasks.cancel_scope.cancel()
@@ -68,6 +73,9 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_websocket_route("/ws", widget)
+    app.include_router(ApiRoutes(settings).router())
+    for error in (ApiError, NoSuchTalk, RequestValidationError, VisavisError):
+        app.add_exception_handler(error, refuse)
     app.include_router(FaceRoutes(settings, STATIC, recording).router())
     app.mount("/avatars", StaticFiles(directory=AVATARS))
     app.mount("/static", StaticFiles(directory=STATIC))

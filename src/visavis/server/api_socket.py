@@ -1,0 +1,87 @@
+"""One WebSocket connection to a session of the api dialect."""
+
+from __future__ import annotations
+
+import anyio
+from starlette.websockets import WebSocket
+
+from visavis import events as ev
+from visavis.server.lines import Line
+from visavis.server.sockets import now_ms
+from visavis.server.talks import Talk, Talks
+from visavis.webm_reader import MAGIC, RATE, NotWebM, WebMReader
+from visavis.wires import BadMessage, Message
+from visavis.wires.api import ApiWire
+
+
+class ApiConnection:
+    """Follows a session, and speaks for its user. The session goes on without it."""
+
+    def __init__(
+        self, socket: WebSocket, talks: Talks, talk: Talk, max_message_bytes: int, input_rate: int
+    ) -> None:
+        self._socket, self._talks, self._talk, self._rate = socket, talks, talk, input_rate
+        self._wire = ApiWire(talk.id, talk.media, talk.output)
+        self._line = Line(socket, max_message_bytes, self._take, self.put)
+        self._listening = False
+        self._webm: WebMReader | None = None
+
+    # -- the session's side ------------------------------------------------------------------------------
+    def put(self, event: ev.ToClient) -> None:
+        turn = event.turn if isinstance(event, ev.Frames) else None
+        for message in self._wire.encode(event, now_ms()):
+            self._line.outbox.put(message, turn)
+
+    def drop(self, turn: int) -> None:
+        self._line.outbox.drop(turn)
+
+    # -- the network's side ------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Serve the client until either side ends the connection, or the session ends."""
+        await self._socket.accept()
+        self._talk.audience.join(self)
+        self.put(ev.StateChanged(self._talk.record.state))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._close_with_the_session)
+                await self._line.run()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._talk.audience.leave(self)
+
+    async def _close_with_the_session(self) -> None:
+        await self._talk.seat.ended.wait()
+        self._line.outbox.close(1000, "the session has ended")
+
+    def _take(self, message: Message) -> None:
+        self._talks.touch(self._talk)
+        for event in self._wire.decode(message):
+            match event:
+                case ev.Ping():
+                    self.put(ev.Pong())
+                case ev.UserAudio(pcm):
+                    self._hear(pcm)
+                case ev.MicOff():
+                    self._listening, self._webm = False, None
+                    self._talk.seat.session.feed(event)
+                case _:
+                    self._talk.seat.session.feed(event)
+
+    def _hear(self, sound: bytes) -> None:
+        """The next sound of the microphone: raw PCM16, or the next piece of MediaRecorder's WebM."""
+        if sound.startswith(MAGIC):
+            self._webm, self._listening = WebMReader(), False
+        rate = self._rate
+        if self._webm is not None:
+            try:
+                sound, rate = self._webm.feed(sound), RATE
+            except NotWebM as error:
+                self._webm = None
+                raise BadMessage("BAD_AUDIO", f"The sound cannot be read: {error}.") from None
+        elif len(sound) % 2:
+            raise BadMessage("BAD_AUDIO", "PCM16 audio must have an even number of bytes.")
+        if not self._listening:
+            self._listening = True
+            self._talk.seat.session.feed(ev.MicOn(rate))
+        if sound:
+            self._talk.seat.session.feed(ev.UserAudio(sound))

@@ -1,0 +1,76 @@
+"""Everybody who follows one session, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from visavis import events as ev
+from visavis.session import Client
+
+REMEMBERED = 200
+"""Lines of a session's transcript that are kept."""
+
+
+class Audience:
+    """A session's client that passes everything on to whoever is there; nobody may be."""
+
+    def __init__(self, *always: Client) -> None:
+        self._clients: list[Client] = list(always)
+
+    def join(self, client: Client) -> None:
+        self._clients.append(client)
+
+    def leave(self, client: Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+
+    def put(self, event: ev.ToClient) -> None:
+        for client in tuple(self._clients):
+            client.put(event)
+
+    def drop(self, turn: int) -> None:
+        for client in tuple(self._clients):
+            client.drop(turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that was said, and heard: `turn` counts the turns of its role."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    turn: int
+    interrupted: bool = False
+
+
+@dataclass
+class Record:
+    """What a session was about: its state, the transcript as it was heard, the latencies of each turn."""
+
+    state: ev.State = "idle"
+    turns: int = 0
+    transcript: deque[Line] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    latencies: deque[ev.TurnLedger] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    problems: int = 0
+
+    def put(self, event: ev.ToClient) -> None:
+        match event:
+            case ev.StateChanged(state):
+                self.state = state
+            case ev.UserTurn(turn, text):
+                self.transcript.append(Line("user", text, turn))
+            case ev.TurnEnded(turn, text, interrupted):
+                self.turns = turn
+                if text:
+                    self.transcript.append(Line("assistant", text, turn, interrupted))
+            case ev.TurnLedger():
+                if self.latencies and self.latencies[-1].turn == event.turn:
+                    self.latencies.pop()
+                self.latencies.append(event)
+            case ev.Problem():
+                self.problems += 1
+
+    def drop(self, turn: int) -> None:
+        """Frames are not kept."""

@@ -1,0 +1,472 @@
+"""The api dialect, `/api/v1`: sessions that are created over REST, written and spoken to, and followed.
+
+Source: docs/protocols.md. Errors are `{code, message}`, with `fields` for a body or query that is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import time
+import wave
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+import visavis
+from visavis import events as ev
+from visavis.arkit import NAMES
+from visavis.audio import BYTES, Media
+from visavis.errors import VisavisError
+from visavis.exports import glb
+from visavis.server import api_models as models
+from visavis.server.api_socket import ApiConnection
+from visavis.server.lines import Full
+from visavis.server.talks import NoSuchTalk, Talk, Talks
+from visavis.server.uploads import MAX_BYTES, decoded
+from visavis.server.waiting import Collector, Feed, Understanding
+from visavis.settings import Settings
+from visavis.wires.api import turn_id, weights_of
+
+STATUS = {
+    "NO_SUCH_SESSION": 404,
+    "SESSION_ENDED": 410,
+    "BUSY": 409,
+    "TOO_LARGE": 413,
+    "TOO_LONG": 413,
+    "NOT_MEDIA": 415,
+    "NO_SOUND": 415,
+    "BAD_SOUND": 415,
+    "SERVER_FULL": 503,
+    "AGENT_TIMEOUT": 504,
+}
+"""HTTP status of an error's code; 422 for the others."""
+PATIENCE = 60.0
+"""Seconds that a call waits for the agent."""
+RETRY_AFTER = 30
+"""Seconds after which a full server may have room."""
+PIECE = 1.0
+"""Seconds of a recording that are handed to the agent at once."""
+Responses = dict[int | str, dict[str, Any]]
+_FULL: Responses = {503: {"model": models.Problem, "description": "The server is full: try again later."}}
+_PROBLEMS: Responses = {
+    404: {"model": models.Problem, "description": "There is no such session."},
+    410: {"model": models.Problem, "description": "The session has ended."},
+    422: {"model": models.Problem, "description": "The body or the query is wrong."},
+}
+_MEDIA: Responses = {
+    409: {"model": models.Problem, "description": "Another recording is being taken in."},
+    413: {"model": models.Problem, "description": "The recording is too large or too long."},
+    415: {"model": models.Problem, "description": "It has no sound that can be read."},
+    504: {"model": models.Problem, "description": "The agent did not answer in time."},
+}
+_RECORDINGS = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in ("audio/wav", "audio/webm", "audio/ogg", "audio/mpeg", "audio/pcm", "audio/L16")
+} | {
+    "multipart/form-data": {
+        "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+    }
+}
+W = TypeVar("W", bound=Understanding)
+
+
+class ApiError(Exception):
+    """An error in the form of this dialect."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ApiRoutes:
+    """The handlers. `talks` is there once the application has started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._started = time.monotonic()
+        self._decoding = anyio.CapacityLimiter(2)
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1", tags=["api"])
+        add = router.add_api_route
+        wrong: Responses = {422: _PROBLEMS[422]}
+        add("/sessions", self.create, methods=["POST"], status_code=201, responses=wrong | _FULL)
+        add("/sessions", self.index, methods=["GET"], responses=wrong)
+        add("/sessions/{session_id}", self.read, methods=["GET"], responses=_PROBLEMS)
+        add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=_PROBLEMS)
+        add(
+            "/sessions/{session_id}/text",
+            self.text,
+            methods=["POST"],
+            status_code=202,
+            response_model=models.Accepted,
+            responses={200: {"model": models.Reply, "description": "The reply (with `wait`)."}}
+            | _PROBLEMS
+            | {504: _MEDIA[504]},
+        )
+        add(
+            "/sessions/{session_id}/audio",
+            self.audio,
+            methods=["POST"],
+            status_code=202,
+            response_model=models.Heard,
+            responses={200: {"model": models.Reply, "description": "The reply (with `wait`)."}}
+            | _PROBLEMS
+            | _MEDIA,
+            openapi_extra={"requestBody": {"required": True, "content": _RECORDINGS}},
+        )
+        add(
+            "/sessions/{session_id}/avatar",
+            self.avatar,
+            methods=["GET"],
+            response_class=StreamingResponse,
+            responses=_PROBLEMS
+            | {200: {"content": {"text/event-stream": {}}, "description": "The live stream."}},
+        )
+        add("/health", self.health, methods=["GET"])
+        add("/pipeline/status", self.pipeline, methods=["GET"])
+        router.add_api_websocket_route("/sessions/{session_id}/ws", self.socket)
+        return router
+
+    # -- sessions ------------------------------------------------------------------------------------------
+    async def create(self, request: Request, wanted: models.NewSession) -> models.Session:
+        """Begin a session. It ends when it is told to, or when nothing has happened in it for a while."""
+        talks = _talks(request)
+        avatar = wanted.avatar or self._settings.avatar
+        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+            raise ApiError("BAD_AVATAR", f"avatar: there is no avatar {avatar[:40]!r}.")
+        given = {"instructions": wanted.instructions, "voice": wanted.voice, "language": wanted.language}
+        brief = replace(
+            request.app.state.sessions.parts.brief,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        media = Media(fps=self._settings.video.fps)
+        try:
+            talk = talks.create(brief, media, wanted.output, avatar, time.time(), wanted.metadata)
+        except Full:
+            raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
+        return models.Session(**self._described(request, talk))
+
+    async def index(
+        self,
+        request: Request,
+        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> models.Page:
+        """The sessions that live, oldest first."""
+        talks = _talks(request).all()
+        shown = [models.Session(**self._described(request, talk)) for talk in talks[offset : offset + limit]]
+        return models.Page(sessions=shown, total=len(talks), offset=offset, limit=limit)
+
+    async def read(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> models.SessionDetails:
+        """What the session is about."""
+        record = talk.record
+        return models.SessionDetails(
+            **self._described(request, talk),
+            state=record.state,
+            turns=record.turns,
+            transcript=[
+                models.Line(
+                    role=line.role,
+                    text=line.text,
+                    turn_id=turn_id(line.turn) if line.role == "assistant" else f"user_{line.turn}",
+                    interrupted=line.interrupted,
+                )
+                for line in record.transcript
+            ],
+            metrics=[{"turn_id": turn_id(ledger.turn), **ledger.ms} for ledger in record.latencies],
+        )
+
+    async def end(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
+        """End the session, and whatever is being said in it."""
+        _talks(request).end(talk)
+        return Response(status_code=204)
+
+    def _described(self, request: Request, talk: Talk) -> dict[str, Any]:
+        left = talk.expires - asyncio.get_running_loop().time()
+        scheme = "wss" if request.url.scheme == "https" else "ws"
+        path = request.url_for("socket", session_id=talk.id).path
+        return {
+            "session_id": talk.id,
+            "created_at": _iso(talk.created),
+            "expires_at": _iso(time.time() + left),
+            "ws_url": f"{scheme}://{request.url.netloc}{path}",
+            "avatar": talk.avatar,
+            "output": talk.output,
+            "fps": talk.media.fps,
+            "audio": {
+                "input_sample_rate": self._settings.api.input_sample_rate,
+                "output_sample_rate": talk.media.rate,
+            },
+            "metadata": talk.metadata,
+        }
+
+    # -- asking --------------------------------------------------------------------------------------------
+    async def text(
+        self, said: models.Text, talk: Annotated[Talk, Depends(_talk_of)], wait: bool = False
+    ) -> Response:
+        """Say something in writing. The reply streams, or with `wait` is the answer of this call."""
+        session = talk.seat.session
+        if not wait:
+            reply = turn_id(session.next_turn)
+            session.feed(ev.UserText(said.text, echo=True))
+            return JSONResponse({"turn_id": reply}, 202)
+        with _taking_all(talk) as collector:
+            session.feed(ev.UserText(said.text, echo=True))
+            await _done(collector)
+        return _whole(talk, collector)
+
+    async def audio(
+        self, request: Request, talk: Annotated[Talk, Depends(_talk_of)], wait: bool = False
+    ) -> Response:
+        """Say something with a recording: WAV, WebM, Ogg, MP3, or raw PCM16 (`audio/pcm;rate=16000`); as the
+        body, or the first file of a form."""
+        body, kind = await _recording(request)
+        rate = request.app.state.sessions.parts.agent.input_rate
+        raw = self._settings.api.input_sample_rate
+        kind = kind if "rate=" in kind or "pcm" not in kind.lower() else f"{kind};rate={raw}"
+        pcm = await anyio.to_thread.run_sync(decoded, body, kind, rate, limiter=self._decoding)
+        if talk.hearing.locked():
+            raise ApiError("BUSY", "Another recording is being taken in; send one after the other.")
+        async with talk.hearing:
+            if wait:
+                with _taking_all(talk) as collector:
+                    await _hear(talk, pcm, rate)
+                    await _done(collector)
+                return _whole(talk, collector)
+            reply = turn_id(talk.seat.session.next_turn)
+            with _listening(talk, Understanding()) as understanding:
+                await _hear(talk, pcm, rate)
+                await _done(understanding)
+            if understanding.problem is not None:
+                raise ApiError(understanding.problem.code, understanding.problem.message)
+            return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
+
+    # -- following -----------------------------------------------------------------------------------------
+    async def avatar(
+        self,
+        talk: Annotated[Talk, Depends(_talk_of)],
+        format: Annotated[str, Query(pattern="^weights$")] = "weights",
+    ) -> Response:
+        """The session as it happens: with `format=weights` server-sent events `frame`, each with `turn_id`,
+        `frame_id`, `weights` by name and the sound as PCM16 in base64."""
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_events(talk), media_type="text/event-stream", headers=headers)
+
+    async def socket(self, socket: WebSocket, session_id: str) -> None:
+        """`WS /api/v1/sessions/{id}/ws`."""
+        talks: Talks = socket.app.state.talks
+        try:
+            talk = talks.get(session_id)
+        except NoSuchTalk as missing:
+            await socket.accept()
+            await socket.close(1008, "the session has ended" if missing.ended else "there is no such session")
+            return
+        limit = self._settings.server.max_message_bytes
+        await ApiConnection(socket, talks, talk, limit, self._settings.api.input_sample_rate).run()
+
+    # -- the server ----------------------------------------------------------------------------------------
+    async def health(self, request: Request) -> Response:
+        """Whether the server can work, its version, and for how long it has run."""
+        state = request.app.state
+        problems = [
+            *state.sessions.parts.agent.status().get("problems", []),
+            *state.faces.status().get("problems", []),
+        ]
+        body = {
+            "status": "unhealthy" if problems else "healthy",
+            "version": visavis.__version__,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+        }
+        return JSONResponse(body | ({"problems": problems} if problems else {}), 503 if problems else 200)
+
+    async def pipeline(self, request: Request) -> Response:
+        """Every stage: its handler, how often it was called, and how long it took."""
+        state = request.app.state
+        body = {
+            "agent": state.sessions.parts.agent.status(),
+            "face": state.faces.status() | {"worker": state.sessions.parts.animator.status()},
+            "sessions": {"total": len(state.sessions), "api": len(state.talks)},
+        }
+        return JSONResponse(body)
+
+
+# -- helpers -----------------------------------------------------------------------------------------------
+def _talks(request: Request) -> Talks:
+    talks: Talks = request.app.state.talks
+    return talks
+
+
+async def _talk_of(request: Request, session_id: str) -> Talk:
+    return _talks(request).get(session_id)
+
+
+@contextmanager
+def _listening(talk: Talk, listener: W) -> Iterator[W]:
+    """While `listener` follows the session."""
+    talk.audience.join(listener)
+    try:
+        yield listener
+    finally:
+        talk.audience.leave(listener)
+
+
+@contextmanager
+def _taking_all(talk: Talk) -> Iterator[Collector]:
+    """While somebody waits for a whole reply, it is not held back to be played."""
+    session = talk.seat.session
+    with _listening(talk, Collector()) as collector:
+        session.live = False
+        try:
+            yield collector
+        finally:
+            session.live = True
+
+
+async def _hear(talk: Talk, pcm: bytes, rate: int) -> None:
+    """One complete utterance, PCM16 at `rate` Hz."""
+    session = talk.seat.session
+    session.feed(ev.MicOn(rate))
+    step = int(PIECE * rate) * BYTES
+    for begin in range(0, len(pcm), step):
+        session.feed(ev.UserAudio(pcm[begin : begin + step]))
+        await anyio.lowlevel.checkpoint()  # the agent, and everybody else, has its turn
+    session.feed(ev.MicOff())
+
+
+async def _done(waiting: Understanding) -> None:
+    try:
+        with anyio.fail_after(PATIENCE):
+            await waiting.done.wait()
+    except TimeoutError:
+        raise ApiError("AGENT_TIMEOUT", f"The agent has not answered in {PATIENCE:g} s.") from None
+
+
+def _whole(talk: Talk, collector: Collector) -> Response:
+    if collector.problem is not None:
+        raise ApiError(collector.problem.code, collector.problem.message)
+    ended = collector.reply
+    body = {
+        "turn_id": turn_id(talk.seat.session.next_turn if ended is None else ended.turn),
+        "transcript": collector.text,
+        "text": "" if ended is None else ended.text,
+        "audio": base64.b64encode(_wav(bytes(collector.pcm), talk.media.rate)).decode(),
+        "fps": talk.media.fps,
+        "weights": collector.weights,
+        "names": NAMES,
+        "interrupted": ended is not None and ended.interrupted,
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _wav(pcm: bytes, rate: int) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(BYTES)
+        writer.setframerate(rate)
+        writer.writeframes(pcm)
+    return file.getvalue()
+
+
+async def _recording(request: Request) -> tuple[bytes, str]:
+    """The recording in a request, and what it says it is."""
+    kind = request.headers.get("content-type", "")
+    if kind.lower().startswith("multipart/form-data"):
+        try:
+            async with request.form(max_files=1, max_fields=10, max_part_size=MAX_BYTES) as form:
+                file = next((item for item in form.values() if isinstance(item, UploadFile)), None)
+                if file is None:
+                    raise ApiError("NO_SOUND", "The form has no file in it.")
+                body = await file.read(MAX_BYTES + 1)
+                kind = file.content_type or ""
+        except HTTPException as error:
+            raise ApiError("BAD_FORM", f"The form cannot be read: {error.detail}") from None
+    else:
+        pieces = bytearray()
+        async for piece in request.stream():
+            pieces += piece
+            if len(pieces) > MAX_BYTES:
+                break
+        body = bytes(pieces)
+    if len(body) > MAX_BYTES:
+        raise ApiError("TOO_LARGE", f"A recording may have at most {MAX_BYTES >> 20} MB.")
+    return body, kind
+
+
+async def _events(talk: Talk) -> AsyncIterator[bytes]:
+    with _listening_feed(talk) as feed:
+        async for event in feed.events():
+            match event:
+                case ev.Frames(turn, first, pcm):
+                    for k in range(len(event.weights)):
+                        begin = (talk.media.edge(first + k) - talk.media.edge(first)) * BYTES
+                        end = (talk.media.edge(first + k + 1) - talk.media.edge(first)) * BYTES
+                        frame = {
+                            "turn_id": turn_id(turn),
+                            "frame_id": first + k,
+                            "weights": weights_of(event, k),
+                            "audio": base64.b64encode(pcm[begin:end]).decode(),
+                            "sample_rate": talk.media.rate,
+                        }
+                        yield _event("frame", frame)
+                case ev.TurnEnded(turn, text, interrupted, heard):
+                    done = {"turn_id": turn_id(turn), "text": text, "interrupted": interrupted}
+                    yield _event("turn_end", done | {"offset_ms": round(heard * 1000)})
+                case ev.StateChanged(state):
+                    yield _event("state", {"state": state})
+
+
+@contextmanager
+def _listening_feed(talk: Talk) -> Iterator[Feed]:
+    feed = Feed()
+    talk.audience.join(feed)
+    try:
+        yield feed
+    finally:
+        talk.audience.leave(feed)
+        feed.close()
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+def refuse(request: Request, error: Exception) -> Response:
+    """What went wrong, in the form of this dialect."""
+    match error:
+        case ApiError() | VisavisError():
+            code, message = error.code, str(error)
+        case NoSuchTalk(ended=True):
+            code, message = "SESSION_ENDED", "The session has ended; create another one."
+        case NoSuchTalk():
+            code, message = "NO_SUCH_SESSION", "There is no such session."
+        case RequestValidationError():
+            fields = [".".join(map(str, detail["loc"])) for detail in error.errors()]
+            reasons = "; ".join(
+                f"{field}: {detail['msg']}" for field, detail in zip(fields, error.errors(), strict=True)
+            )
+            body = {"code": "BAD_REQUEST", "message": reasons, "fields": fields}
+            return JSONResponse(body, 422)
+        case _:
+            raise error
+    headers = {"Retry-After": str(RETRY_AFTER)} if code == "SERVER_FULL" else None
+    return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)

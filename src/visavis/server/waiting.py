@@ -1,0 +1,89 @@
+"""Callers that wait: for what was understood, for a whole reply, for what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+
+from visavis import events as ev
+
+BACKLOG = 512
+"""Events that may wait for somebody who reads them."""
+
+
+class Understanding:
+    """Waits for the user's words; `text` is empty when nothing was understood."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.problem: ev.Problem | None = None
+        self.done = anyio.Event()
+        self._asked = False
+
+    def put(self, event: ev.ToClient) -> None:
+        match event:
+            case ev.UserTurn(_, text):
+                self.text = text
+                self.done.set()
+            case ev.Problem():
+                self.problem = event
+                self.done.set()
+            case ev.StateChanged("thinking"):
+                self._asked = True
+            case ev.StateChanged("listening" | "idle") if self._asked:
+                self.done.set()
+
+    def drop(self, turn: int) -> None:
+        """Frames are not looked at."""
+
+
+class Collector(Understanding):
+    """Waits for the next reply as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn: int | None = None
+        self.pcm = bytearray()
+        self.weights: list[list[float]] = []
+        self.reply: ev.TurnEnded | None = None
+
+    def put(self, event: ev.ToClient) -> None:
+        match event:
+            case ev.UserTurn(_, text):
+                self.text = text
+            case ev.TurnStarted(turn) if self.turn is None:
+                self.turn = turn
+            case ev.Frames(turn, _, pcm, weights) if turn == self.turn:
+                self.pcm += pcm
+                self.weights += [[round(float(value), 4) for value in row] for row in weights]
+            case ev.TurnEnded(turn) if turn == self.turn:
+                self.reply = event
+                self.done.set()
+            case ev.Problem() | ev.StateChanged() if self.turn is None:
+                super().put(event)
+
+
+class Feed:
+    """The events of a session, for somebody who reads them at their own pace; who is too slow, loses it."""
+
+    def __init__(self) -> None:
+        self._in, self._out = anyio.create_memory_object_stream[ev.ToClient](BACKLOG)
+
+    def put(self, event: ev.ToClient) -> None:
+        try:
+            self._in.send_nowait(event)
+        except anyio.WouldBlock:
+            self.close()
+        except anyio.ClosedResourceError:
+            pass
+
+    def drop(self, turn: int) -> None:
+        """What waits is read anyway: `TurnEnded` follows it."""
+
+    def close(self) -> None:
+        self._in.close()
+
+    async def events(self) -> AsyncIterator[ev.ToClient]:
+        async for event in self._out:
+            yield event
