@@ -38,6 +38,7 @@ ALIASES = {
     "ASSISTANT_LANGUAGE": "assistant.language",
     "DEBUG": "debug",
     "IDENTITY_IDX": "face.identity",
+    "KNOWLEDGE_BASE_SOURCE": "knowledge.source",
     "MODEL_PATH": "face.model_path",
     "ONNX_MODEL_PATH": "face.model_path",
     "OPENAI_API_KEY": "openai.key",
