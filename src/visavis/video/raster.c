@@ -18,6 +18,8 @@ typedef uint32_t u4 __attribute__((vector_size(16)));
 enum { WEIGHTS = 52, LEVELS = 12 };
 enum { LIT, BAKED, PAINTED };
 enum { OPAQUE, CUT_OUT, BLENDED };
+/* One sample a pixel; four; four that keep the number of the triangle instead of its colour. */
+enum { PLAIN, SMOOTH, PROBE };
 
 /* Power-of-two sizes, wrapping; every level has one more column and row, copies of the first. Red, green and
    blue are square roots of linear light. */
@@ -27,6 +29,7 @@ typedef struct {
 } Texture;
 
 typedef struct {
+  uint32_t number;            /* of its first triangle among all */
   uint32_t vertices, triangles, lighting, cover, two_sided, follows;
   float wrap[3], cutoff;
   const float *rest;          /* 6 a vertex: position, normal */
@@ -39,6 +42,7 @@ typedef struct {
   const float *uv;            /* 2 a vertex */
   f4 *screen;                 /* a vertex: x, y in pixels, 1 / distance */
   f4 *shade;                  /* a vertex: diffuse red, green, blue, shine; painted: red, green, blue, alpha */
+  uint8_t *done;              /* a vertex: 1 when lit in this frame */
   const uint32_t *indices;
   const Texture *texture;     /* or null */
 } Part;
@@ -50,6 +54,9 @@ typedef struct {
 } Rig;
 
 typedef struct { int32_t begin, end; } Span;
+typedef struct { uint32_t triangle; uint16_t first, last; } Visible;
+/* Where a triangle is nearer than what is there: x, the row in the band, which samples: 24, 4 and 4 bits. */
+typedef uint32_t Hit;
 
 typedef struct {
   uint32_t parts, width, height, stride, tones;
@@ -61,10 +68,13 @@ typedef struct {
   float weights[WEIGHTS];
   const uint8_t *tone;         /* displayed value of `index / tone_scale` of linear light */
   const uint32_t *background;  /* stride * height: 0xAABBGGRR */
-  float *depth;                /* 1 / distance, 0 where nothing is: a sample, 4 a pixel with anti-aliasing */
-  uint32_t *colour;            /* the same */
+  float *depth;                /* a band: 1 / distance, 0 where nothing is; 4 a pixel with anti-aliasing */
+  uint32_t *colour;            /* a band: the same */
+  Hit *hits;                   /* a band: one a pixel */
+  Visible *visible;            /* one a triangle */
+  uint32_t *sorted, *ends;     /* a triangle and band: part and triangle; a band: where its triangles end */
   Span *now, *before;          /* a row: what is drawn on in this frame, and what was in the last */
-  uint8_t *out;                /* width * height * 3 */
+  uint8_t *out;                /* width * height * 3; probing: a triangle, all parts' in turn: 1 where seen */
 } Scene;
 
 extern uint8_t __heap_base;
@@ -89,7 +99,9 @@ INLINE float fading(float x) {
   return f;
 }
 INLINE f4 load(const f4 *at) { return (f4)wasm_v128_load(at); }
-INLINE int any(i4 mask) { return wasm_v128_any_true((v128_t)mask); }
+/* Whole numbers from floats below 2^21 in size, rounded: adding this leaves them in the lowest bits. */
+static const float WHOLE = 12582912.f;
+INLINE i4 whole(f4 x) { return (i4)(x + WHOLE) - (i4)wasm_f32x4_const_splat(WHOLE); }
 
 /* -- vertices ---------------------------------------------------------------------------------------- */
 
@@ -157,6 +169,7 @@ INLINE f4 lit(const Rig *rig, const Part *part, const float *n, const float *vie
 }
 
 static void place(const Scene *s, const Part *part) {
+  __builtin_memset(part->done, 0, part->vertices);
   for (uint32_t i = 0; i < part->vertices; i++) {
     const float *from = (part->offsets ? part->shaped : part->rest) + 6 * i;
     float p[3] = {from[0], from[1], from[2]}, n[3] = {from[3], from[4], from[5]};
@@ -164,12 +177,20 @@ static void place(const Scene *s, const Part *part) {
     float nearness = 1 / (s->camera[2] - p[2]), scale = s->focal * nearness;
     part->screen[i] = (f4){s->width * .5f + (p[0] - s->camera[0]) * scale,
                            s->height * .5f - (p[1] - s->camera[1]) * scale, nearness, 0};
-    if (part->lighting != LIT) continue;
-    float view[3] = {s->camera[0] - p[0], s->camera[1] - p[1], s->camera[2] - p[2]};
-    normalise(view);
-    normalise(n);
-    part->shade[i] = lit(&s->rig, part, n, view, part->tint + 4 * i, part->light[2 * i], part->light[2 * i + 1]);
   }
+}
+
+/* Lights a vertex that is seen, once a frame. */
+static void light(const Scene *s, const Part *part, uint32_t i) {
+  if (part->lighting != LIT || part->done[i]) return;
+  part->done[i] = 1;
+  const float *from = (part->offsets ? part->shaped : part->rest) + 6 * i;
+  float p[3] = {from[0], from[1], from[2]}, n[3] = {from[3], from[4], from[5]};
+  pose(s, part, p, n);
+  float view[3] = {s->camera[0] - p[0], s->camera[1] - p[1], s->camera[2] - p[2]};
+  normalise(view);
+  normalise(n);
+  part->shade[i] = lit(&s->rig, part, n, view, part->tint + 4 * i, part->light[2 * i], part->light[2 * i + 1]);
 }
 
 /* -- pixels ------------------------------------------------------------------------------------------ */
@@ -189,10 +210,10 @@ EXPORT("start") void start(void) {
   }
 }
 
-/* A triangle: weights of its corners and all it carries, as planes over the picture. */
+/* What a triangle carries, as planes over the picture. */
 typedef struct {
   f4 shade, shade_x, shade_y;
-  float x, y;                             /* of the corner where the planes begin */
+  float x, y, z, z_x, z_y, alpha;         /* the planes begin at the third corner */
   float u, u_x, u_y, v, v_x, v_y;         /* in texels of `texels` */
   const uint32_t *texels;
   uint32_t u_mask, v_mask;
@@ -200,35 +221,34 @@ typedef struct {
 
 /* Bilinear: the colour as square roots of light and alpha, all in 0..255; and how fast alpha changes here. */
 INLINE f4 sample(const Surface *t, float u, float v, float *change) {
-  float u0 = __builtin_floorf(u), v0 = __builtin_floorf(v);
-  uint32_t column = (uint32_t)(int32_t)u0 & t->u_mask, row = (uint32_t)(int32_t)v0 & t->v_mask;
-  const uint32_t *at = t->texels + row * (t->u_mask + 2) + column;
-  int fu = (int)((u - u0) * 256), fv = (int)((v - v0) * 256);
-  v128_t above = wasm_u16x8_load8x8(at), below = wasm_u16x8_load8x8(at + t->u_mask + 2);
+  i4 at = whole((f4){u, v, 0, 0} * 256);
+  uint32_t column = at[0] >> 8 & t->u_mask, row = at[1] >> 8 & t->v_mask;
+  int fu = at[0] & 255, fv = at[1] & 255;
+  const uint32_t *texel = t->texels + row * (t->u_mask + 2) + column;
+  v128_t above = wasm_u16x8_load8x8(texel), below = wasm_u16x8_load8x8(texel + t->u_mask + 2);
   v128_t mixed = wasm_u16x8_shr(wasm_i16x8_add(wasm_i16x8_mul(above, wasm_i16x8_splat(256 - fv)),
                                                wasm_i16x8_mul(below, wasm_i16x8_splat(fv))), 8);
-  f4 left = (f4)wasm_f32x4_convert_u32x4(wasm_u32x4_extend_low_u16x8(mixed));
-  f4 right = (f4)wasm_f32x4_convert_u32x4(wasm_u32x4_extend_high_u16x8(mixed));
+  f4 left = (f4)wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(mixed));
+  f4 right = (f4)wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(mixed));
   if (change) {
-    float over_u = right[3] - left[3];
-    f4 top = (f4)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(wasm_i16x8_sub(below, above)));
-    f4 end = (f4)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(wasm_i16x8_sub(below, above)));
-    float over_v = top[3] + (end[3] - top[3]) * (u - u0);
+    v128_t down = wasm_i16x8_sub(below, above);
+    float over_u = right[3] - left[3], first = wasm_i16x8_extract_lane(down, 3), second = wasm_i16x8_extract_lane(down, 7);
+    float over_v = first + (second - first) * (fu * (1 / 256.f));
     *change = __builtin_fabsf(over_u * t->u_x + over_v * t->v_x) + __builtin_fabsf(over_u * t->u_y + over_v * t->v_y);
   }
   return left + (right - left) * (fu * (1 / 256.f));
 }
 
 /* The samples of `mask` that a hair's edge of this alpha covers. */
-INLINE int covered(const Part *part, int mask, float alpha, float change, int aa) {
+INLINE int covered(float cutoff, int mask, float alpha, float change, int aa) {
   if (alpha < .12f * 255) return 0;
-  float sharp = at_most(at_least((alpha - part->cutoff * 255) / at_least(change, .01f) * .6f + .5f, 0), 1);
+  float sharp = at_most(at_least((alpha - cutoff) / at_least(change, .01f) * .6f + .5f, 0), 1);
   if (!aa) return sharp >= .5f ? mask : 0;
   static const uint8_t SOME[5] = {0, 1 << 1, 1 << 1 | 1 << 2, 1 << 0 | 1 << 1 | 1 << 3, 15};
   return mask & SOME[(int)(sharp * 4 + .5f)];
 }
 
-INLINE uint32_t blend(uint32_t under, const float *over, float alpha) {
+INLINE uint32_t blend(uint32_t under, f4 over, float alpha) {
   uint32_t result = 0xFF000000;
   for (int c = 0; c < 3; c++) {
     float mixed = (float)(under >> (8 * c) & 255) * (1 - alpha) + over[c] * alpha;
@@ -237,68 +257,84 @@ INLINE uint32_t blend(uint32_t under, const float *over, float alpha) {
   return result;
 }
 
-/* Puts the surface's colour at (x, y) into the samples of `mask`, which lie at `index` and after it. */
-INLINE void paint(const Scene *s, const Part *part, const Surface *t, float x, float y, int mask, uint32_t index,
-                  f4 depth, uint32_t background, int aa) {
-  float dx = x - t->x, dy = y - t->y, change;
-  f4 shade = t->shade + t->shade_x * dx + t->shade_y * dy;
-  f4 texel = {255, 255, 255, 255};
-  if (t->texels) {
-    texel = sample(t, t->u + t->u_x * dx + t->u_y * dy, t->v + t->v_x * dx + t->v_y * dy,
-                   part->cover == CUT_OUT ? &change : 0);
-    if (part->cover == CUT_OUT && !(mask = covered(part, mask, texel[3], change, aa))) return;
-  }
-  float display[3], alpha = texel[3] * (1 / 255.f);
-  uint32_t colour = 0xFF000000;
-  if (part->lighting == PAINTED) {
-    for (int c = 0; c < 3; c++) display[c] = at_most(at_least(shade[c] * 255, 0), 255);
-    alpha *= shade[3];
-  } else {
-    f4 light = (texel * texel * (1 / 65025.f) * shade + shade[3]) * s->tone_scale;
-    i4 tone = (i4)wasm_i32x4_trunc_sat_f32x4((v128_t)light);
-    tone = (i4)wasm_i32x4_min(wasm_i32x4_max((v128_t)tone, wasm_i32x4_const_splat(0)),
-                              wasm_i32x4_splat(s->tones - 1));
-    for (int c = 0; c < 3; c++) {
-      uint32_t value = s->tone[tone[c]];
-      colour |= value << (8 * c);
-      if (part->cover == BLENDED) display[c] = value;
+INLINE v128_t lanes(int mask) {
+  static const u4 BITS = {1, 2, 4, 8};
+  return (v128_t)(((u4){mask, mask, mask, mask} & BITS) != 0);
+}
+
+INLINE void put_where(void *at, v128_t value, v128_t chosen) {
+  wasm_v128_store(at, wasm_v128_bitselect(value, wasm_v128_load(at), chosen));
+}
+
+/* Colours the pixels that a triangle covers; `cover` and `mode` are constants. */
+INLINE void paint(const Scene *s, const Part *part, const Surface *surface, const Hit *hits, uint32_t count,
+                  uint32_t top, uint32_t number, int cover, int mode) {
+  const int aa = mode != PLAIN;
+  const Surface t = *surface;
+  const uint8_t *tones = s->tone;
+  const float scale = s->tone_scale, brightest = s->tones - 1, cutoff = part->cutoff * 255;
+  const uint32_t stride = s->stride;
+  float *depths = s->depth;
+  uint32_t *colours = s->colour;
+  for (uint32_t i = 0; i < count; i++) {
+    int x = hits[i] >> 8, row = hits[i] >> 4 & 15, mask = hits[i] & 15;
+    float dx = x + (aa ? MIDDLE_X[mask] : .5f) - t.x, dy = (int)(top + row) + (aa ? MIDDLE_Y[mask] : .5f) - t.y, change = 0;
+    f4 shade = t.shade + t.shade_x * dx + t.shade_y * dy;
+    f4 texel = {255, 255, 255, 255};
+    if (t.texels) {
+      texel = sample(&t, t.u + t.u_x * dx + t.u_y * dy, t.v + t.v_x * dx + t.v_y * dy, cover == CUT_OUT ? &change : 0);
+      if (cover == CUT_OUT && !(mask = covered(cutoff, mask, texel[3], change, aa))) continue;
     }
-  }
-  if (part->cover != BLENDED) {
-    if (aa) {
-      static const u4 LANES = {1, 2, 4, 8};
-      v128_t chosen = (v128_t)(((u4){mask, mask, mask, mask} & LANES) != 0);
-      wasm_v128_store(s->colour + index, wasm_v128_bitselect(wasm_u32x4_splat(colour), wasm_v128_load(s->colour + index), chosen));
-      wasm_v128_store(s->depth + index, wasm_v128_bitselect((v128_t)depth, wasm_v128_load(s->depth + index), chosen));
+    uint32_t colour, index = (row * stride + x) * (aa ? 4 : 1);
+    f4 light;
+    if (mode == PROBE) {
+      colour = number;
+    } else if (cover == BLENDED && part->lighting == PAINTED) {
+      light = shade * 255;
     } else {
-      s->colour[index] = colour;
-      s->depth[index] = depth[0];
+      light = (texel * texel * (1 / 65025.f) * shade + shade[3]) * scale;
+      i4 tone = whole((f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)light, wasm_f32x4_const_splat(0)),
+                                          wasm_f32x4_splat(brightest)));
+      uint32_t red = tones[tone[0]], green = tones[tone[1]], blue = tones[tone[2]];
+      colour = red | green << 8 | blue << 16 | 0xFF000000;
+      light = (f4){red, green, blue, 0};
     }
-    return;
-  }
-  alpha = at_most(at_least(alpha, 0), 1);
-  for (int i = 0; i < (aa ? 4 : 1); i++) {
-    if (!(mask >> i & 1)) continue;
-    if (s->depth[index + i] == 0) { /* the first thing here, so what is under it is the background */
-      s->depth[index + i] = 1e-6f;
-      s->colour[index + i] = background;
+    if (cover == BLENDED) {
+      float alpha = at_most(at_least(texel[3] * (1 / 255.f) * t.alpha * (part->lighting == PAINTED ? shade[3] : 1), 0), 1);
+      for (int k = 0; k < (aa ? 4 : 1); k++) {
+        if (!(mask >> k & 1)) continue;
+        if (depths[index + k] == 0) { /* the first thing here, so what is under it is the background */
+          depths[index + k] = 1e-6f;
+          colours[index + k] = s->background[(top + row) * stride + x];
+        }
+        colours[index + k] = blend(colours[index + k], light, alpha);
+      }
+    } else if (aa) {
+      put_where(colours + index, wasm_u32x4_splat(colour), lanes(mask));
+      if (cover == CUT_OUT) {
+        f4 from_x = (float)x - t.x + load((f4 *)SAMPLE_X), from_y = (float)(int)(top + row) - t.y + load((f4 *)SAMPLE_Y);
+        put_where(depths + index, (v128_t)(t.z + from_x * t.z_x + from_y * t.z_y), lanes(mask));
+      }
+    } else {
+      colours[index] = colour;
+      if (cover == CUT_OUT) depths[index] = t.z + dx * t.z_x + dy * t.z_y;
     }
-    s->colour[index + i] = blend(s->colour[index + i], display, alpha);
   }
 }
 
-INLINE void carry(const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa, const float *wb) {
+static void carry(const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa, const float *wb) {
   f4 from_a = part->shade[a] - part->shade[c], from_b = part->shade[b] - part->shade[c];
   t->shade = part->shade[c];
   t->shade_x = from_a * wa[0] + from_b * wb[0];
   t->shade_y = from_a * wa[1] + from_b * wb[1];
+  t->alpha = part->tint ? part->tint[4 * c + 3] : 1;
   t->texels = 0;
   const Texture *texture = part->texture;
   if (!texture) return;
   const float *ta = part->uv + 2 * a, *tb = part->uv + 2 * b, *tc = part->uv + 2 * c;
   float width = 1u << texture->width_log2, height = 1u << texture->height_log2;
-  t->u = tc[0] * width;
-  t->v = tc[1] * height;
+  t->u = (tc[0] - __builtin_floorf(tc[0])) * width;
+  t->v = (tc[1] - __builtin_floorf(tc[1])) * height;
   t->u_x = ((ta[0] - tc[0]) * wa[0] + (tb[0] - tc[0]) * wb[0]) * width;
   t->u_y = ((ta[0] - tc[0]) * wa[1] + (tb[0] - tc[0]) * wb[1]) * width;
   t->v_x = ((ta[1] - tc[1]) * wa[0] + (tb[1] - tc[1]) * wb[0]) * height;
@@ -315,83 +351,130 @@ INLINE void carry(const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t
   t->v_mask = (1u << (texture->height_log2 > level ? texture->height_log2 - level : 0)) - 1;
 }
 
-/* Where a row enters and leaves the triangle, in pixels: `value` is a corner's greatest weight at x = 0. */
-INLINE void clip(float value, float slope, float minus_inverse, float *begin, float *end) {
-  if (slope > 0) *begin = at_least(*begin, value * minus_inverse);
-  else if (slope < 0) *end = at_most(*end, value * minus_inverse);
-  else if (value < 0) *end = -1;
+INLINE float greatest(f4 v) {
+  v128_t pairs = wasm_f32x4_pmax((v128_t)v, wasm_i32x4_shuffle((v128_t)v, (v128_t)v, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(wasm_f32x4_pmax(pairs, wasm_i32x4_shuffle(pairs, pairs, 1, 0, 3, 2)), 0);
 }
 
-INLINE void triangle(const Scene *s, const Part *part, uint32_t a, uint32_t b, uint32_t c, int aa) {
+/* One triangle within the rows from `top` to before `bottom`, of which `depth` and `colour` hold the samples. */
+INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, int top, int bottom, int mode) {
+  const int aa = mode != PLAIN;
+  const uint32_t *corner = part->indices + 3 * number;
+  const uint32_t a = corner[0], b = corner[1], c = corner[2];
   f4 pa = part->screen[a], pb = part->screen[b], pc = part->screen[c];
-  float area = (pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]);
-  if (!(area < 0) && !(part->two_sided && area > 0)) return;
-  float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
-  float top = at_most(pa[1], at_most(pb[1], pc[1])), bottom = at_least(pa[1], at_least(pb[1], pc[1]));
-  if (!(right > 0 && bottom > 0 && left < s->width && top < s->height)) return;
-  if (!(pa[2] > 0 && pb[2] > 0 && pc[2] > 0)) return; /* behind the camera */
-  if (right - left > 65536 || bottom - top > 65536) return;
-
-  float inverse = 1 / area;
+  float inverse = 1 / ((pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]));
   float wa[2] = {(pb[1] - pc[1]) * inverse, (pc[0] - pb[0]) * inverse};
   float wb[2] = {(pc[1] - pa[1]) * inverse, (pa[0] - pc[0]) * inverse};
   float wc[2] = {-wa[0] - wb[0], -wa[1] - wb[1]};
-  float z_x = (pa[2] - pc[2]) * wa[0] + (pb[2] - pc[2]) * wb[0], z_y = (pa[2] - pc[2]) * wa[1] + (pb[2] - pc[2]) * wb[1];
+  Surface surface;
+  surface.x = pc[0], surface.y = pc[1], surface.z = pc[2];
+  surface.z_x = (pa[2] - pc[2]) * wa[0] + (pb[2] - pc[2]) * wb[0];
+  surface.z_y = (pa[2] - pc[2]) * wa[1] + (pb[2] - pc[2]) * wb[1];
 
-  int first_row = (int)at_least(__builtin_floorf(top), 0), last_row = (int)at_most(bottom, s->height - 1);
+  float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
+  float upper = at_most(pa[1], at_most(pb[1], pc[1])), lower = at_least(pa[1], at_least(pb[1], pc[1]));
+  int first_row = (int)at_least(__builtin_floorf(upper), top), last_row = (int)at_most(lower, bottom - 1);
   float first = at_least(__builtin_floorf(left), 0), last = at_most(right, s->width - 1);
   const f4 lane_x = aa ? load((f4 *)SAMPLE_X) : (f4){.5f, 1.5f, 2.5f, 3.5f};
   const f4 lane_y = aa ? load((f4 *)SAMPLE_Y) : (f4){.5f, .5f, .5f, .5f};
   const float low = aa ? .125f : .5f, high = aa ? .875f : .5f;
-  const int step = aa ? 1 : 4;
-  float na = -1 / wa[0], nb = -1 / wb[0], nc = -1 / wc[0];
-  float reach_a = at_least(wa[0] * low, wa[0] * high) + at_least(wa[1] * low, wa[1] * high) + 1e-5f;
-  float reach_b = at_least(wb[0] * low, wb[0] * high) + at_least(wb[1] * low, wb[1] * high) + 1e-5f;
-  float reach_c = at_least(wc[0] * low, wc[0] * high) + at_least(wc[1] * low, wc[1] * high) + 1e-5f;
-  Surface surface;
-  surface.x = pc[0];
-  surface.y = pc[1];
-  int carried = 0;
+  const int step = aa ? 1 : 4, opaque = part->cover == OPAQUE;
+  /* The corners' weights at x = 0 of the first row, where they are greatest within a pixel: a row begins where the
+     rising ones become positive and ends where the falling ones cease to be. The fourth keeps to the picture. */
+  f4 slope = {wa[0], wb[0], wc[0], 1}, down = {wa[1], wb[1], wc[1], 0}, from_y = (float)first_row - (f4){pc[1], pc[1], pc[1], 0};
+  f4 reach = (f4)wasm_f32x4_pmax((v128_t)(slope * low), (v128_t)(slope * high)) + (f4)wasm_f32x4_pmax((v128_t)(down * low), (v128_t)(down * high)) + 1e-5f;
+  f4 value = reach - pc[0] * slope + from_y * down + (f4){0, 0, 1, 0};
+  f4 crossing = -1 / slope;
+  const f4 begins = {-1e9f, -1e9f, -1e9f, first}, ends = {-1e9f, -1e9f, -1e9f, -last};
+  const v128_t rising = wasm_v128_and((v128_t)(slope > 0), wasm_i32x4_const(-1, -1, -1, 0));
+  const v128_t falling = (v128_t)(slope < 0);
+  f4 in_a_row = (lane_x - pc[0]) * wa[0] + ((float)first_row - pc[1] + lane_y) * wa[1];
+  f4 in_b_row = (lane_x - pc[0]) * wb[0] + ((float)first_row - pc[1] + lane_y) * wb[1];
+  f4 z_row = surface.z + (lane_x - pc[0]) * surface.z_x + ((float)first_row - pc[1] + lane_y) * surface.z_y;
+  Hit *hit = s->hits;
 
-  for (int y = first_row; y <= last_row; y++) {
-    float dy = y - pc[1];
-    float row_a = -pc[0] * wa[0] + dy * wa[1], row_b = -pc[0] * wb[0] + dy * wb[1];
-    float row_c = 1 - row_a - row_b, begin = first, end = last;
-    clip(row_a + reach_a, wa[0], na, &begin, &end);
-    clip(row_b + reach_b, wb[0], nb, &begin, &end);
-    clip(row_c + reach_c, wc[0], nc, &begin, &end);
+  for (int y = first_row; y <= last_row; y++, value += down, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y) {
+    f4 at = value * crossing;
+    float begin = greatest((f4)wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising));
+    float end = -greatest((f4)wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling));
     int x = (int)__builtin_ceilf(begin), stop = (int)__builtin_floorf(end);
     if (x > stop) continue;
     Span *span = s->now + y;
     if (x < span->begin) span->begin = x;
-    if (stop + step > span->end) span->end = stop + step;
-    f4 fx = (float)x + lane_x, fy = dy + lane_y;
-    f4 in_a = (fx - pc[0]) * wa[0] + fy * wa[1], in_b = (fx - pc[0]) * wb[0] + fy * wb[1];
-    f4 z = pc[2] + (fx - pc[0]) * z_x + fy * z_y;
-    uint32_t index = (y * s->stride + x) * (aa ? 4 : 1);
-    for (; x <= stop; x += step, index += 4, in_a += wa[0] * step, in_b += wb[0] * step, z += z_x * step) {
-      f4 held = (f4)wasm_v128_load(s->depth + index);
-      i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > held);
-      if (!any(inside)) continue;
+    if (stop + 1 > span->end) span->end = stop + 1;
+    f4 in_a = in_a_row + x * wa[0], in_b = in_b_row + x * wb[0], z = z_row + x * surface.z_x;
+    float *depth = s->depth + ((y - top) * s->stride + x) * (aa ? 4 : 1);
+    for (; x <= stop; x += step, depth += 4, in_a += wa[0] * step, in_b += wb[0] * step, z += surface.z_x * step) {
+      i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > (f4)wasm_v128_load(depth));
       int mask = wasm_i32x4_bitmask((v128_t)inside);
-      if (!carried) carry(part, &surface, a, b, c, wa, wb), carried = 1;
-      const uint32_t *background = s->background + y * s->stride + x;
+      if (!aa && x + 3 > stop) mask &= 15 >> (x + 3 - stop);
+      if (!mask) continue;
+      if (opaque) put_where(depth, (v128_t)z, aa ? (v128_t)inside : lanes(mask));
       if (aa) {
-        paint(s, part, &surface, x + MIDDLE_X[mask], y + MIDDLE_Y[mask], mask, index, z, *background, 1);
+        *hit++ = x << 8 | (y - top) << 4 | mask;
       } else {
-        for (int i = 0; i < 4 && x + i <= stop; i++)
-          if (mask >> i & 1)
-            paint(s, part, &surface, x + i + .5f, y + .5f, 1, index + i, (f4){z[i], 0, 0, 0}, background[i], 0);
+        for (int i = 0; i < 4; i++)
+          if (mask >> i & 1) *hit++ = (x + i) << 8 | (y - top) << 4 | 1;
       }
     }
   }
+  uint32_t hits = hit - s->hits;
+  if (!hits) return;
+  light(s, part, a), light(s, part, b), light(s, part, c);
+  carry(part, &surface, a, b, c, wa, wb);
+  if (part->cover == OPAQUE) paint(s, part, &surface, s->hits, hits, top, first_number + number, OPAQUE, mode);
+  else if (part->cover == CUT_OUT) paint(s, part, &surface, s->hits, hits, top, first_number + number, CUT_OUT, mode);
+  else if (mode != PROBE) paint(s, part, &surface, s->hits, hits, top, first_number + number, BLENDED, mode);
 }
 
-INLINE void draw(const Scene *s, int aa) {
+/* -- bands ------------------------------------------------------------------------------------------- */
+
+/* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
+enum { BAND = 16, PART_SHIFT = 24 };
+
+/* The bands in which a triangle may be seen; 0 when nowhere. */
+INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {
+  f4 pa = part->screen[corner[0]], pb = part->screen[corner[1]], pc = part->screen[corner[2]];
+  float area = (pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]);
+  if (!(area < 0) && !(part->two_sided && area > 0)) return 0;
+  float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
+  float upper = at_most(pa[1], at_most(pb[1], pc[1])), lower = at_least(pa[1], at_least(pb[1], pc[1]));
+  if (!(right > 0 && lower > 0 && left < s->width && upper < s->height)) return 0;
+  if (!(pa[2] > 0 && pb[2] > 0 && pc[2] > 0)) return 0; /* behind the camera */
+  if (right - left > 65536 || lower - upper > 65536) return 0;
+  *first = (int)at_least(upper, 0) / BAND;
+  *last = (int)at_most(lower, s->height - 1) / BAND;
+  return 1;
+}
+
+/* Sorts the triangles into bands, each band's in the order in which they are drawn. */
+static void sort(const Scene *s) {
+  uint32_t bands = (s->height + BAND - 1) / BAND, *ends = s->ends, seen = 0, total = 0;
+  for (uint32_t i = 0; i <= bands; i++) ends[i] = 0;
   for (uint32_t k = 0; k < s->parts; k++) {
     const Part *part = s->part + k;
-    const uint32_t *corner = part->indices;
-    for (uint32_t i = 0; i < part->triangles; i++, corner += 3) triangle(s, part, corner[0], corner[1], corner[2], aa);
+    for (uint32_t i = 0; i < part->triangles; i++) {
+      int first, last;
+      if (!bands_of(s, part, part->indices + 3 * i, &first, &last)) continue;
+      s->visible[seen++] = (Visible){k << PART_SHIFT | i, first, last};
+      for (int band = first; band <= last; band++) ends[band]++;
+    }
+  }
+  for (uint32_t i = 0; i < bands; i++) {
+    uint32_t count = ends[i];
+    ends[i] = total;
+    total += count;
+  }
+  for (uint32_t i = 0; i < seen; i++)
+    for (int band = s->visible[i].first; band <= s->visible[i].last; band++) s->sorted[ends[band]++] = s->visible[i].triangle;
+}
+
+INLINE void draw_band(const Scene *s, uint32_t band, int mode) {
+  int top = band * BAND, bottom = top + BAND < (int)s->height ? top + BAND : (int)s->height;
+  for (uint32_t i = band ? s->ends[band - 1] : 0; i < s->ends[band]; i++) {
+    uint32_t which = s->sorted[i];
+    const Part *part = s->part + (which >> PART_SHIFT);
+    triangle(s, part, which & ((1 << PART_SHIFT) - 1), part->number, top, bottom, mode);
   }
 }
 
@@ -408,39 +491,58 @@ INLINE uint32_t averaged(v128_t samples) {
   return wasm_i32x4_extract_lane(wasm_u8x16_narrow_i16x8(sum, sum), 0);
 }
 
-/* Samples to pixels wherever something is or was; leaves the depth clear for the next frame. */
-INLINE void resolve(const Scene *s, int aa) {
-  for (uint32_t y = 0; y < s->height; y++) {
+/* Samples to pixels wherever something is or was; leaves the depth clear for the next band. */
+INLINE void resolve(const Scene *s, uint32_t band, int aa) {
+  uint32_t top = band * BAND, bottom = top + BAND < s->height ? top + BAND : s->height;
+  for (uint32_t y = top; y < bottom; y++) {
     Span now = s->now[y], before = s->before[y];
-    if (now.end > (int32_t)s->width) now.end = s->width;
     int begin = now.begin < before.begin ? now.begin : before.begin, end = now.end > before.end ? now.end : before.end;
     s->before[y] = now;
     s->now[y] = (Span){s->width, 0};
+    const uint32_t *background = s->background + y * s->stride;
+    uint8_t *out = s->out + y * s->width * 3;
     for (int x = begin; x < end; x++) {
-      uint32_t pixel = y * s->stride + x, colour = s->background[pixel];
+      uint32_t pixel = (y - top) * s->stride + x, colour = background[x];
       if (aa) {
-        v128_t depth = wasm_v128_load(s->depth + 4 * pixel);
-        v128_t drawn = wasm_f32x4_gt(depth, wasm_f32x4_const_splat(0));
+        v128_t drawn = wasm_f32x4_gt(wasm_v128_load(s->depth + 4 * pixel), wasm_f32x4_const_splat(0));
         if (wasm_v128_any_true(drawn)) {
-          v128_t samples = wasm_v128_load(s->colour + 4 * pixel);
-          colour = averaged(wasm_v128_bitselect(samples, wasm_u32x4_splat(colour), drawn));
+          colour = averaged(wasm_v128_bitselect(wasm_v128_load(s->colour + 4 * pixel), wasm_u32x4_splat(colour), drawn));
           wasm_v128_store(s->depth + 4 * pixel, wasm_f32x4_const_splat(0));
         }
       } else if (s->depth[pixel] > 0) {
         colour = s->colour[pixel];
         s->depth[pixel] = 0;
       }
-      put(s->out + (y * s->width + x) * 3, colour);
+      put(out + x * 3, colour);
     }
   }
 }
 
-/* Draws one frame of the scene into its `out`. */
-EXPORT("draw") void frame(const Scene *s, int aa) {
+static void prepare(const Scene *s) {
   for (uint32_t k = 0; k < s->parts; k++) {
     shape(s->part + k, s->weights);
     place(s, s->part + k);
   }
-  if (aa) draw(s, 1), resolve(s, 1);
-  else draw(s, 0), resolve(s, 0);
+  sort(s);
+}
+
+/* Draws one frame of the scene into its `out`. */
+EXPORT("draw") void draw(const Scene *s, int smooth) {
+  prepare(s);
+  for (uint32_t band = 0; band * BAND < s->height; band++) {
+    if (smooth) draw_band(s, band, SMOOTH), resolve(s, band, 1);
+    else draw_band(s, band, PLAIN), resolve(s, band, 0);
+  }
+}
+
+/* Marks in `out` which triangles are seen in this frame. */
+EXPORT("probe") void probe(const Scene *s) {
+  prepare(s);
+  for (uint32_t band = 0; band * BAND < s->height; band++) {
+    draw_band(s, band, PROBE);
+    for (uint32_t i = 0; i < 4 * s->stride * BAND; i++) {
+      if (s->depth[i] > 0) s->out[s->colour[i]] = 1;
+      s->depth[i] = 0;
+    }
+  }
 }

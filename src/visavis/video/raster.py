@@ -12,6 +12,7 @@ import wasmtime
 from numpy.typing import NDArray
 
 LEVELS = 12
+BAND = 16
 WEIGHTS = 52
 PAGE = 65536
 Address = int
@@ -28,11 +29,14 @@ class Texture(ctypes.LittleEndianStructure):
 
 class Part(ctypes.LittleEndianStructure):
     _fields_ = (
-        *((name, _U) for name in ("vertices", "triangles", "lighting", "cover", "two_sided", "follows")),
+        *(
+            (name, _U)
+            for name in ("number", "vertices", "triangles", "lighting", "cover", "two_sided", "follows")
+        ),
         ("wrap", _F * 3),
         ("cutoff", _F),
         *((name, _U) for name in ("rest", "shaped", "offsets", "moved", "moves", "tint", "light", "uv")),
-        *((name, _U) for name in ("screen", "shade", "indices", "texture")),
+        *((name, _U) for name in ("screen", "shade", "done", "indices", "texture")),
     )
 
 
@@ -58,7 +62,11 @@ class Scene(ctypes.LittleEndianStructure):
         ("neck", _F * 2),
         ("breath", _F),
         ("weights", _F * WEIGHTS),
-        *((name, _U) for name in ("tone", "background", "depth", "colour", "now", "before", "out")),
+        *(
+            (name, _U)
+            for name in ("tone", "background", "depth", "colour", "hits", "visible", "sorted", "ends")
+        ),
+        *((name, _U) for name in ("now", "before", "out")),
     )
 
 
