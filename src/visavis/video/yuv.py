@@ -22,6 +22,7 @@ class Yuv:
     def __init__(self, width: int, height: int) -> None:
         if any(side % 2 or not SMALLEST <= side <= LARGEST for side in (width, height)):
             raise ValueError(f"video has even sides of {SMALLEST} to {LARGEST} pixels, not {width}x{height}")
+        self.width, self.height = width, height
         self._shape = (height, width, 3)
         self._reformatter = VideoReformatter()
 
