@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from visavis.events import FromAgent, ToAgent
+from visavis.events import FromAgent, Source, ToAgent
 from visavis.stages import Message
 
 
@@ -22,6 +22,19 @@ class Tool:
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+class Library(Protocol):
+    """What can be looked up; see `knowledge`."""
+
+    @property
+    def whole(self) -> str:
+        """All of it, when it is short; else empty."""
+        ...
+
+    def search(self, question: str) -> tuple[Source, ...]:
+        """Blocking: the passages that may answer `question`, best first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,8 @@ class Brief:
     """A voice of the agent's; empty is the one in the settings."""
     language: str = ""
     """A code such as `pl`; empty is the one in the settings."""
+    library: Library | None = None
+    """For agents that look things up by themselves; the others have a tool for it."""
 
 
 class Agent(Protocol):

@@ -17,6 +17,7 @@ from visavis.languages import ENGLISH, base
 from visavis.memory import Memory
 from visavis.settings import AssistantSettings, Settings
 from visavis.stages import LISTEN_RATE
+from visavis.stages.looked_up import with_all
 from visavis.workers import Workers
 
 DEMO_BRAIN = "demo"
@@ -42,15 +43,21 @@ class Cascade:
     @asynccontextmanager
     async def open(self, brief: Brief) -> AsyncIterator[Interlocutor]:
         """A fresh conversation; leaving the context ends everything it started."""
-        memory = Memory(brief.instructions, self.assistant.memory_turns, history=brief.history)
+        memory = Memory(self._instructions(brief), self.assistant.memory_turns, history=brief.history)
         async with anyio.create_task_group() as tasks:
             hears = base(brief.language) if brief.language else None
-            agent = Interlocutor(self.stages, memory, tasks, hears or self._language, hears)
+            agent = Interlocutor(self.stages, memory, tasks, hears or self._language, hears, brief.library)
             try:
                 yield agent
             finally:
                 tasks.cancel_scope.cancel()
                 agent.close()
+
+    def _instructions(self, brief: Brief) -> str:
+        """With all there is to know when that is short; the demo brain is too small to look for it there."""
+        if brief.library is None or self.names["llm"] == DEMO_BRAIN:
+            return brief.instructions
+        return with_all(brief.instructions, brief.library.whole)
 
     @property
     def _language(self) -> str | None:
@@ -73,12 +80,12 @@ class Cascade:
 
 
 def load(settings: Settings) -> Cascade:
-    """Load and warm up every stage; setting `llm.url` replaces the demo brain.
+    """Load and warm up every stage; setting `llm.url` or `llm.file` replaces the demo brain.
 
     One after the other: unpacking weights needs much more memory for a moment than keeping them does.
     """
     names: dict[str, str] = settings.stages.model_dump()
-    if settings.llm.url and names["llm"] == DEMO_BRAIN:
-        names["llm"] = "openai"
+    if names["llm"] == DEMO_BRAIN:
+        names["llm"] = "openai" if settings.llm.url else "gguf" if settings.llm.file else DEMO_BRAIN
     engines = {group: plugins.load(group, name, settings) for group, name in names.items()}
     return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)

@@ -15,6 +15,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from visavis import events as ev
+from visavis.agents import Library
 from visavis.agents.listening import PREROLL, Listening, joined
 from visavis.agents.microphone import LONGEST, Microphone
 from visavis.agents.parts import Stages
@@ -62,9 +63,10 @@ class Interlocutor:
         tasks: TaskGroup,
         language: str | None = None,
         hears: str | None = None,
+        library: Library | None = None,
     ) -> None:
         self._stages, self._memory, self._tasks = stages, memory, tasks
-        self._language, self._hears = language, hears
+        self._language, self._hears, self._library = language, hears, library
         self._outbox, self._events = anyio.create_memory_object_stream[ev.FromAgent](OUTBOX)
         self._ids = count(1)
         self._microphone = Microphone(stages.vad)
@@ -304,7 +306,7 @@ class Interlocutor:
         if heard in self._stages.tts.languages:
             self._language = heard
         self._remember()
-        reply = Reply(f"r{next(self._ids)}", question, spoken, self._stages, self._language)
+        reply = Reply(f"r{next(self._ids)}", question, spoken, self._stages, self._language, self._library)
         messages = [*self._memory.messages(self._language), Message("user", question, self._language)]
         self._tasks.start_soon(self._run, reply, messages)
         return reply

@@ -12,6 +12,7 @@ import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from visavis import events as ev
+from visavis.agents import Library
 from visavis.agents.parts import Stages
 from visavis.audio import BYTES, Resampler
 from visavis.clauses import ClauseCutter
@@ -20,6 +21,7 @@ from visavis.emotions import read
 from visavis.errors import VisavisError
 from visavis.languages import ENGLISH, NO_ANSWER
 from visavis.stages import LISTEN_RATE, Message, Speech
+from visavis.stages.looked_up import told
 
 LONGEST_TEXT = 4000
 """Characters of a question or of an answer."""
@@ -35,7 +37,13 @@ class Reply:
     more does."""
 
     def __init__(
-        self, id: str, question: str, spoken: bool, stages: Stages, language: str | None = None
+        self,
+        id: str,
+        question: str,
+        spoken: bool,
+        stages: Stages,
+        language: str | None = None,
+        library: Library | None = None,
     ) -> None:
         """`language` is what it is to be in, when the voice speaks it; None is the voice's own."""
         self.id = id
@@ -53,6 +61,8 @@ class Reply:
         self.stopped = False
         self.failed = False
         self._model, self._voice, self._workers = stages.llm, stages.tts, stages.workers
+        self._library = library
+        self._sources: tuple[ev.Source, ...] = ()
         self._language = language if language in stages.tts.languages else None
         self._scope = anyio.CancelScope()
         self._held: list[ev.FromAgent] = []
@@ -123,6 +133,7 @@ class Reply:
 
     async def _think(self, messages: Sequence[Message], clauses: MemoryObjectSendStream[str]) -> None:
         """Cut what the model writes into clauses; `clauses` is closed only when the answer is complete."""
+        messages = await self._informed(messages)
         cutter = ClauseCutter()
         room = LONGEST_TEXT
         pieces = self._model.reply(messages)
@@ -138,6 +149,13 @@ class Reply:
         for clause in cutter.close():
             clauses.send_nowait(clause)
         clauses.close()
+
+    async def _informed(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages with what can be looked up for the last one."""
+        if self._library is None:
+            return messages
+        self._sources = await self._workers.run(self._library.search, self.question)
+        return told(messages, self._sources)
 
     async def _speak(self, clauses: MemoryObjectReceiveStream[str]) -> None:
         """Speak the clauses in order, never far ahead of their being heard."""
@@ -164,6 +182,8 @@ class Reply:
             self.started = True
             self._reached("first_audio")
             self._emit(ev.ReplyStarted(self.id))
+            if self._sources:
+                self._emit(ev.Cited(self._sources))
             if self._committed:
                 self._sounds_since = _now()
         shift = self._length / self._voice.rate

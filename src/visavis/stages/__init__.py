@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.events import Phoneme, Word
+from visavis.events import Phoneme, Source, Word
 
 LISTEN_RATE = 16_000
 """Hz of all audio that a cascade listens to."""
@@ -52,11 +52,15 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was said; `language`: the code of the language to answer it in, None is the assistant's."""
+    """What was said; `language`: the code of the language to answer it in, None is the assistant's.
+
+    `passages`: what was looked up to answer it; the instructions before it tell the same.
+    """
 
     role: Literal["system", "user", "assistant"]
     text: str
     language: str | None = None
+    passages: tuple[Source, ...] = ()
 
 
 class VoiceStream(Protocol):

@@ -133,7 +133,7 @@ class Replies:
     ) -> None:
         self._bank = bank
         self._vectors = vectors
-        self._embed = embed
+        self.embed = embed
         self._seed = seed
         self._matching = matching
         self._weights = np.array(matching.weights, np.float32)
@@ -192,7 +192,7 @@ class Replies:
 
     def _scores(self, plain: str, last: str | None) -> NDArray[np.float32]:
         """Per entry, the weighted cosines of its three nearest phrasings; -1 when it cannot follow."""
-        cosines = np.append(self._vectors @ self._embed(plain), np.float32(-1.0))
+        cosines = np.append(self._vectors @ self.embed(plain), np.float32(-1.0))
         nearest = np.sort(cosines[self._rows], axis=1)[:, ::-1][:, : len(self._weights)]
         scores: NDArray[np.float32] = nearest @ self._weights
         for index, entry in enumerate(self._bank):

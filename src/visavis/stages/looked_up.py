@@ -1,0 +1,30 @@
+"""What was looked up, in words for a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from visavis.events import Source
+from visavis.stages import Message
+
+KNOWN = "This is what you know:"
+FOUND = "This was looked up for the question. Use what answers it; if nothing does, say that you do not know."
+
+
+def with_all(instructions: str, knowledge: str) -> str:
+    """Instructions that hold all there is to know."""
+    return f"{instructions}\n\n{KNOWN}\n\n{knowledge}" if knowledge else instructions
+
+
+def told(messages: Sequence[Message], passages: tuple[Source, ...]) -> list[Message]:
+    """The messages with what was looked up for the last one, also in the instructions unless it is there."""
+    *before, last = messages
+    last = replace(last, passages=passages)
+    system = before.pop(0).text if before and before[0].role == "system" else ""
+    new = [source for source in passages if source.excerpt not in system]
+    if not new:
+        return [*messages[:-1], last]
+    texts = [f"# {source.title}\n{source.excerpt}" for source in new]
+    instructions = "\n\n".join([system, FOUND, *texts]).lstrip()
+    return [Message("system", instructions), *before, last]
