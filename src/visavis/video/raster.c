@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
   uint32_t number;            /* of its first triangle among all */
-  uint32_t vertices, triangles, lighting, cover, two_sided, follows;
+  uint32_t vertices, triangles, lighting, cover, two_sided;
   float wrap[3], cutoff;
   const float *rest;          /* 6 a vertex: position, normal */
   float *shaped;              /* the same with blendshapes */
@@ -39,6 +39,7 @@ typedef struct {
   const float *moves;         /* 6 a move: position, normal */
   const float *tint;          /* 4 a vertex: linear colour, alpha */
   const float *light;         /* 2 a vertex: visibility of the key, strength of highlights */
+  const float *follow;        /* 2 a vertex: how far it turns with the head, and breathes with the chest */
   const float *uv;            /* 2 a vertex */
   f4 *screen;                 /* a vertex: x, y in pixels, 1 / distance */
   f4 *shade;                  /* a vertex: diffuse red, green, blue, shine; painted: red, green, blue, alpha */
@@ -64,7 +65,7 @@ typedef struct {
   const Part *part;
   Rig rig;
   float camera[3], focal;
-  float rotation[9], pivot[3], neck[2], breath;
+  float rotation[9], pivot[3], breath;
   float weights[WEIGHTS];
   const uint8_t *tone;         /* displayed value of `index / tone_scale` of linear light */
   const uint32_t *background;  /* stride * height: 0xAABBGGRR */
@@ -82,16 +83,6 @@ EXPORT("heap") uint32_t heap(void) { return (uint32_t)(uintptr_t)&__heap_base; }
 
 INLINE float at_least(float a, float b) { return a > b ? a : b; }
 INLINE float at_most(float a, float b) { return a < b ? a : b; }
-INLINE float root(float x) { return __builtin_sqrtf(x); }
-INLINE float dot(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-INLINE float smoothstep(float from, float to, float x) {
-  float t = at_most(at_least((x - from) / (to - from), 0), 1);
-  return t * t * (3 - 2 * t);
-}
-INLINE void normalise(float *v) {
-  float scale = 1 / root(dot(v, v) + 1e-12f);
-  for (int c = 0; c < 3; c++) v[c] *= scale;
-}
 /* exp(-x) for x >= 0, to 0.2 % of 1 */
 INLINE float fading(float x) {
   float f = at_least(1 - x / 256, 0);
@@ -119,78 +110,76 @@ static void shape(const Part *part, const float *weights) {
   }
 }
 
+INLINE f4 vector(const float *v) { return (f4){v[0], v[1], v[2], 0}; }
+INLINE float sum3(f4 v) { return v[0] + v[1] + v[2]; }
+
+/* The frame's turn and breath, ready for `posed`. */
+typedef struct { f4 turn[3], pivot; } Pose;
+
+static Pose pose_of(const Scene *s) {
+  const float *r = s->rotation;
+  return (Pose){{{r[0] - 1, r[3], r[6], 0}, {r[1], r[4] - 1, r[7], 0}, {r[2], r[5], r[8] - 1, 0}}, vector(s->pivot)};
+}
+
+INLINE f4 turned(const Pose *pose, f4 v, float share) {
+  return v + (pose->turn[0] * v[0] + pose->turn[1] * v[1] + pose->turn[2] * v[2]) * share;
+}
+
+/* Six floats of a vertex. */
+INLINE const float *vertex(const Part *part, uint32_t i) { return (part->offsets ? part->shaped : part->rest) + 6 * i; }
+
 /* The head turns as one, the neck follows less and less down to the collar; the chest breathes. */
-INLINE void pose(const Scene *s, const Part *part, float *p, float *n) {
-  float share = part->follows ? smoothstep(s->neck[0], s->neck[1], p[1]) : 0;
-  float chest = 1 - smoothstep(s->neck[0] - .02f, s->neck[1], p[1]);
-  float width = p[0];
-  if (share > 0) {
-    float arm[3];
-    float normal[3] = {n[0], n[1], n[2]};
-    for (int c = 0; c < 3; c++) arm[c] = p[c] - s->pivot[c];
-    for (int c = 0; c < 3; c++) {
-      p[c] += share * (dot(s->rotation + 3 * c, arm) - arm[c]);
-      n[c] += share * (dot(s->rotation + 3 * c, normal) - normal[c]);
-    }
-  }
-  p[0] += s->breath * width * .008f * chest;
-  p[1] += s->breath * .0014f;
-  p[2] += s->breath * .0022f * chest;
-}
-
-INLINE float highlight(const float *n, const float *light, const float *view) {
-  float half[3] = {light[0] + view[0], light[1] + view[1], light[2] + view[2]};
-  normalise(half);
-  return at_least(dot(n, half), 0);
-}
-
-/* Key with wrapped, reddened terminator, fill, sky and ground, two highlights, and a rim. */
-INLINE f4 lit(const Rig *rig, const Part *part, const float *n, const float *view, const float *tint,
-              float visible, float specular) {
-  float k = dot(n, rig->key_direction), up = n[1] * .5f + .5f, edge = (k - .02f) / .30f;
-  float f = at_least((dot(n, rig->fill_direction) + .5f) / 1.5f, 0);
-  float terminator = fading(edge * edge) * visible;
-  const float redden[3] = {.35f, .06f, 0};
-  float result[4];
-  for (int c = 0; c < 3; c++) {
-    float wrap = part->wrap[c];
-    float wrapped = at_least((k + wrap) / (1 + wrap), 0) * visible * (1 + (1 - visible) * redden[c]);
-    result[c] = (rig->key[c] * wrapped + rig->fill[c] * f + rig->sky[c] * up + rig->ground[c] * (1 - up) +
-                 rig->terminator[c] * terminator) * tint[c] * rig->exposure;
-  }
-  float a = highlight(n, rig->key_direction, view), b = highlight(n, rig->fill_direction, view);
-  float a4 = a * a * a * a, a12 = a4 * a4 * a4, a48 = a12 * a12 * a12 * a12;
-  float b4 = b * b * b * b, b16 = b4 * b4 * b4 * b4;
-  float rim = 1 - at_least(dot(n, view), 0);
-  rim = rim * rim * rim * at_least(dot(n, rig->rim_direction) + .25f, 0);
-  result[3] = (specular * ((.55f * a12 + .60f * a48) * visible * 1.6f + .14f * b16) +
-               rim * rig->rim * .5f * visible) * rig->exposure;
-  return load((f4 *)result);
+INLINE f4 posed(const Scene *s, const Pose *pose, const Part *part, uint32_t i) {
+  f4 p = vector(vertex(part, i));
+  float share = part->follow[2 * i], chest = part->follow[2 * i + 1];
+  f4 breath = {p[0] * .008f * chest, .0014f, .0022f * chest, 0};
+  return turned(pose, p - pose->pivot, share) + pose->pivot + breath * s->breath;
 }
 
 static void place(const Scene *s, const Part *part) {
+  const Pose pose = pose_of(s);
+  const f4 camera = vector(s->camera), middle = {s->width * .5f, s->height * .5f, 0, 0};
+  const f4 flip = {s->focal, -s->focal, 0, 0}, third = {0, 0, 1, 0};
   __builtin_memset(part->done, 0, part->vertices);
   for (uint32_t i = 0; i < part->vertices; i++) {
-    const float *from = (part->offsets ? part->shaped : part->rest) + 6 * i;
-    float p[3] = {from[0], from[1], from[2]}, n[3] = {from[3], from[4], from[5]};
-    pose(s, part, p, n);
-    float nearness = 1 / (s->camera[2] - p[2]), scale = s->focal * nearness;
-    part->screen[i] = (f4){s->width * .5f + (p[0] - s->camera[0]) * scale,
-                           s->height * .5f - (p[1] - s->camera[1]) * scale, nearness, 0};
+    f4 p = posed(s, &pose, part, i) - camera;
+    float nearness = -1 / p[2];
+    part->screen[i] = middle + p * flip * nearness + third * nearness;
   }
 }
 
+/* Key with wrapped, reddened terminator, fill, sky and ground, two highlights, and a rim. */
+static f4 lit(const Scene *s, const Part *part, uint32_t i) {
+  const Rig *rig = &s->rig;
+  const Pose pose = pose_of(s);
+  const f4 key = vector(rig->key_direction), fill = vector(rig->fill_direction);
+  float visible = part->light[2 * i], specular = part->light[2 * i + 1];
+  f4 n = turned(&pose, vector(vertex(part, i) + 3), part->follow[2 * i]);
+  f4 view = vector(s->camera) - posed(s, &pose, part, i);
+  f4 lengths = (f4)wasm_f32x4_sqrt((v128_t)((f4){sum3(n * n), sum3(view * view), 1, 1} + 1e-12f));
+  n /= lengths[0], view /= lengths[1];
+  f4 half_a = key + view, half_b = fill + view;
+  lengths = (f4)wasm_f32x4_sqrt((v128_t)((f4){sum3(half_a * half_a), sum3(half_b * half_b), 1, 1} + 1e-12f));
+  float a = at_least(sum3(n * half_a) / lengths[0], 0), b = at_least(sum3(n * half_b) / lengths[1], 0);
+  float k = sum3(n * key), up = n[1] * .5f + .5f, edge = (k - .02f) / .30f;
+  float f = at_least((sum3(n * fill) + .5f) / 1.5f, 0), terminator = fading(edge * edge) * visible;
+  f4 wrap = vector(part->wrap), reddened = 1 + (1 - visible) * (f4){.35f, .06f, 0, 0};
+  f4 wrapped = (f4)wasm_f32x4_pmax((v128_t)((k + wrap) / (1 + wrap)), wasm_f32x4_const_splat(0)) * visible * reddened;
+  f4 result = (vector(rig->key) * wrapped + vector(rig->fill) * f + vector(rig->sky) * up +
+               vector(rig->ground) * (1 - up) + vector(rig->terminator) * terminator) * load((f4 *)(part->tint + 4 * i));
+  float a4 = a * a * a * a, a12 = a4 * a4 * a4, a48 = a12 * a12 * a12 * a12;
+  float b4 = b * b * b * b, b16 = b4 * b4 * b4 * b4;
+  float rim = 1 - at_least(sum3(n * view), 0);
+  rim = rim * rim * rim * at_least(sum3(n * vector(rig->rim_direction)) + .25f, 0);
+  result[3] = specular * ((.55f * a12 + .60f * a48) * visible * 1.6f + .14f * b16) + rim * rig->rim * .5f * visible;
+  return result * rig->exposure;
+}
+
 /* Lights a vertex that is seen, once a frame. */
-static void light(const Scene *s, const Part *part, uint32_t i) {
+INLINE void light(const Scene *s, const Part *part, uint32_t i) {
   if (part->lighting != LIT || part->done[i]) return;
   part->done[i] = 1;
-  const float *from = (part->offsets ? part->shaped : part->rest) + 6 * i;
-  float p[3] = {from[0], from[1], from[2]}, n[3] = {from[3], from[4], from[5]};
-  pose(s, part, p, n);
-  float view[3] = {s->camera[0] - p[0], s->camera[1] - p[1], s->camera[2] - p[2]};
-  normalise(view);
-  normalise(n);
-  part->shade[i] = lit(&s->rig, part, n, view, part->tint + 4 * i, part->light[2 * i], part->light[2 * i + 1]);
+  part->shade[i] = lit(s, part, i);
 }
 
 /* -- pixels ------------------------------------------------------------------------------------------ */
@@ -242,6 +231,7 @@ INLINE f4 sample(const Surface *t, float u, float v, float *change) {
 /* The samples of `mask` that a hair's edge of this alpha covers. */
 INLINE int covered(float cutoff, int mask, float alpha, float change, int aa) {
   if (alpha < .12f * 255) return 0;
+  if (alpha > 254) return mask;
   float sharp = at_most(at_least((alpha - cutoff) / at_least(change, .01f) * .6f + .5f, 0), 1);
   if (!aa) return sharp >= .5f ? mask : 0;
   static const uint8_t SOME[5] = {0, 1 << 1, 1 << 1 | 1 << 2, 1 << 0 | 1 << 1 | 1 << 3, 15};
@@ -394,10 +384,12 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   Hit *hit = s->hits;
 
   for (int y = first_row; y <= last_row; y++, value += down, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y) {
-    f4 at = value * crossing;
+    f4 at = (f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)(value * crossing), wasm_f32x4_const_splat(-8192)),
+                                wasm_f32x4_const_splat(8192));
     float begin = greatest((f4)wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising));
     float end = -greatest((f4)wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling));
-    int x = (int)__builtin_ceilf(begin), stop = (int)__builtin_floorf(end);
+    i4 span_x = whole((f4){begin + .499f, end - .499f, 0, 0});
+    int x = span_x[0], stop = span_x[1];
     if (x > stop) continue;
     Span *span = s->now + y;
     if (x < span->begin) span->begin = x;

@@ -29,13 +29,13 @@ class Texture(ctypes.LittleEndianStructure):
 
 class Part(ctypes.LittleEndianStructure):
     _fields_ = (
-        *(
-            (name, _U)
-            for name in ("number", "vertices", "triangles", "lighting", "cover", "two_sided", "follows")
-        ),
+        *((name, _U) for name in ("number", "vertices", "triangles", "lighting", "cover", "two_sided")),
         ("wrap", _F * 3),
         ("cutoff", _F),
-        *((name, _U) for name in ("rest", "shaped", "offsets", "moved", "moves", "tint", "light", "uv")),
+        *(
+            (name, _U)
+            for name in ("rest", "shaped", "offsets", "moved", "moves", "tint", "light", "follow", "uv")
+        ),
         *((name, _U) for name in ("screen", "shade", "done", "indices", "texture")),
     )
 
@@ -59,7 +59,6 @@ class Scene(ctypes.LittleEndianStructure):
         ("focal", _F),
         ("rotation", _F * 9),
         ("pivot", _F * 3),
-        ("neck", _F * 2),
         ("breath", _F),
         ("weights", _F * WEIGHTS),
         *(

@@ -51,10 +51,11 @@ class Stage:
 
 
 def seen(kernel: Kernel, head: Head, size: Size) -> Head:
-    """The head without what no pose and no face lets see: most hair is behind other hair.
+    """The head without what no pose and no face lets see (most hair is behind other hair), nearest first.
 
     Whatever a blendshape moves stays.
     """
+    head = replace(head, parts=tuple(_nearest_first(part) for part in head.parts))
     stage = Stage(kernel, head, size, Gradient((0, 0, 0), (0, 0, 0)))
     memory = Memory.of(stage.image)
     random = np.random.default_rng(0)
@@ -139,7 +140,6 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
         camera=(eyes[0], centre, eyes[2] + distance),
         focal=height / seen * distance,
         pivot=head.pivot,
-        neck=head.neck,
         tone=image.put(_tones()),
         background=image.put(pixels),
         now=image.put(spans),
@@ -175,14 +175,14 @@ def _part(image: Image, part: Part, head: Head) -> raster.Part:
         lighting=part.lighting,
         cover=part.cover,
         two_sided=part.two_sided,
-        follows=part.follows,
         wrap=part.wrap,
         cutoff=part.cutoff,
         rest=image.put(np.hstack([part.positions, part.normals])),
+        follow=image.put(_follow(part, head.neck)),
         screen=image.room(count * 16),
         shade=image.put(shade),
         done=image.room(count),
-        indices=image.put(np.ascontiguousarray(_nearest_first(part))),
+        indices=image.put(part.triangles),
     )
     if any(shapes):
         moves = [shape for shape in shapes if shape]
@@ -200,10 +200,24 @@ def _part(image: Image, part: Part, head: Head) -> raster.Part:
     return found
 
 
-def _nearest_first(part: Part) -> NDArray[np.uint32]:
+def _follow(part: Part, neck: tuple[float, float]) -> NDArray[np.float32]:
+    """float32[n, 2]: the head turns as one, the neck follows less and less down to the collar; and the chest,
+    which breathes."""
+    height = part.positions[:, 1]
+    turn = _smoothstep(*neck, height) * part.follows
+    return np.stack([turn, 1 - _smoothstep(neck[0] - 0.02, neck[1], height)], 1).astype(np.float32)
+
+
+def _smoothstep(begin: float, end: float, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    t = np.clip((x.astype(np.float64) - begin) / (end - begin), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
+
+
+def _nearest_first(part: Part) -> Part:
     """What is in front is drawn first, so that little is drawn in vain; what lets light through, last."""
     depth = part.positions[part.triangles, 2].sum(1)
-    return part.triangles[np.argsort(depth if part.cover == BLENDED else -depth, kind="stable")]
+    order = np.argsort(depth if part.cover == BLENDED else -depth, kind="stable")
+    return replace(part, triangles=part.triangles[order])
 
 
 def _texture(image: Image, pixels: NDArray[np.uint8]) -> raster.Texture:
