@@ -21,7 +21,10 @@ from visavis.agents.interlocutor import Interlocutor
 from visavis.agents.parts import Stages
 from visavis.audio import BYTES, to_pcm
 from visavis.settings import AssistantSettings
+from visavis.simulators.calls import SAYS, wanted
 from visavis.stages import VAD_FRAME, Message, Samples, Speech, Transcript
+from visavis.tools import Tool
+from visavis.tools.toolbox import parsed
 from visavis.workers import Workers
 
 T = TypeVar("T")
@@ -96,12 +99,20 @@ class Brain:
         """The language of each question."""
         self.closed = 0
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ev.ToolCall, None]:
         self.system += [message.text for message in messages if message.role == "system"]
         self.languages.append(messages[-1].language)
         self.asked.append([(message.role, message.text) for message in messages if message.role != "system"])
+        last = messages[-1]
+        call = wanted(last.text, (tool.name for tool in tools)) if last.role == "user" else None
+        pieces = [SAYS.format(last.text)] if last.role == "tool" else self.pieces
         try:
-            for index, piece in enumerate(self.pieces):
+            if call is not None:
+                yield ev.ToolCall("", call[0], parsed(call[1]))
+                return
+            for index, piece in enumerate(pieces):
                 await asyncio.sleep(self.delay)
                 if self.error and index == self.error_after:
                     raise self.error

@@ -233,7 +233,7 @@ def _answer(brain: LanguageModel, instructions: str) -> tuple[str, None]:
     async def first() -> str:
         question = [Message("system", instructions), Message("user", "Hello!")]
         async with aclosing(brain.reply(question)) as pieces:
-            return await anext(pieces, "")
+            return str(await anext(pieces, ""))
 
     piece = asyncio.run(first())
     if not piece.strip():

@@ -28,7 +28,7 @@ class Memory:
         self._characters = characters
         self._messages: list[Message] = []
         for message in history:
-            if message.role != "system":
+            if message.role in ("user", "assistant"):
                 self._say(message.role, message.text)
 
     def user(self, text: str) -> None:

@@ -313,7 +313,7 @@ def test_the_conversation_is_remembered(partner: Partner) -> None:
 
 
 @pytest.mark.parametrize("failed", [False, True])
-@pytest.mark.parametrize("name", ["openai", "openai-beta"])
+@pytest.mark.parametrize("name", ["embedded", "openai", "openai-beta"])
 def test_a_tool_is_called_and_its_result_answered(name: str, voice: SimulatedVoice, failed: bool) -> None:
     async def script(it: Partner, user: Listener) -> None:
         await user.write('weather please {"city": "Paris"}')

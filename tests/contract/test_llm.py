@@ -13,9 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from visavis.errors import ConfigurationError, VisavisError
+from visavis.events import ToolCall
 from visavis.settings import LanguageModelSettings, Settings
 from visavis.stages import Message, llm_openai
 from visavis.stages.llm_openai import OpenAIModel
+from visavis.tools import Tool
 
 KEY = "sk-very-secret"
 QUESTION = [Message("system", "Be kind."), Message("user", "Hello?")]
@@ -74,7 +76,7 @@ async def ping(writer: asyncio.StreamWriter) -> None:
 
 
 async def collect(model: OpenAIModel, messages: Sequence[Message] = QUESTION) -> list[str]:
-    return [piece async for piece in model.reply(messages)]
+    return [str(piece) async for piece in model.reply(messages)]
 
 
 def ask(handle: Handler, **more: Any) -> list[str]:
@@ -204,7 +206,7 @@ def test_what_was_streamed_before_a_broken_connection_is_kept() -> None:
         heard: list[str] = []
         async with server(handle) as url, client(url) as model:
             answer = model.reply(QUESTION)
-            heard.append(await anext(answer))
+            heard.append(str(await anext(answer)))
             with pytest.raises(VisavisError) as caught:
                 await anext(answer)
         assert caught.value.code == "LLM_UNREACHABLE"
@@ -371,3 +373,100 @@ def test_an_overlong_conversation_still_fits() -> None:
         return "".join([piece async for piece in brain().reply(messages)])
 
     assert asyncio.run(main())
+
+
+WEATHER = Tool("weather", "Of a city.", {"type": "object", "properties": {"city": {"type": "string"}}})
+
+
+def call_event(**call: Any) -> str:
+    delta = {"tool_calls": [call]}
+    return "data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}) + "\n\n"
+
+
+def use(messages: Sequence[Message], *parts: str) -> tuple[list[str | ToolCall], dict[str, Any]]:
+    """What the model answers when the server streams `parts`, and what the server was asked."""
+    asked: list[dict[str, Any]] = []
+
+    async def handle(path: str, body: Any, writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        stream(writer, *parts, "data: [DONE]\n\n")
+
+    async def main() -> list[str | ToolCall]:
+        async with server(handle) as url, client(url) as model:
+            return [piece async for piece in model.reply(messages, [WEATHER])]
+
+    return asyncio.run(main()), asked[0]
+
+
+def test_calls_that_come_in_pieces_follow_the_text() -> None:
+    answer, asked = use(
+        QUESTION,
+        call_event(index=0, id="a", function={"name": "weather", "arguments": '{"ci'}),
+        event("Let me look. "),
+        call_event(index=1, id="b", function={"name": "weather", "arguments": "{}"}),
+        call_event(index=0, function={"arguments": 'ty": "Paris"}'}),
+    )
+    assert answer == [
+        "Let me look. ",
+        ToolCall("a", "weather", {"city": "Paris"}),
+        ToolCall("b", "weather", {}),
+    ]
+    (tool,) = asked["tools"]
+    assert tool["function"] == {
+        "name": "weather",
+        "description": "Of a city.",
+        "parameters": WEATHER.parameters,
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ({"function": {"name": "weather", "arguments": "{"}}, "{"),
+        ({"function": {"name": "weather"}}, {}),
+        ({"index": 0, "function": {"name": "weather", "arguments": "[1]"}}, [1]),
+        ({"index": 0, "function": {"name": "weather", "arguments": "9" * 40_000}}, "9" * 32_001),
+    ],
+)
+def test_arguments_are_what_the_model_wrote(call: dict[str, Any], arguments: Any) -> None:
+    assert use(QUESTION, call_event(**call))[0] == [ToolCall("", "weather", arguments)]
+
+
+@pytest.mark.parametrize("calls", [None, "x", [None], [{"index": "x"}], [{"index": {}}], {"index": 0}])
+def test_calls_that_are_not_well_formed_are_left_out(calls: Any) -> None:
+    data = "data: " + json.dumps({"choices": [{"delta": {"content": "Hi.", "tool_calls": calls}}]}) + "\n\n"
+    assert use(QUESTION, data)[0] == ["Hi."]
+
+
+def test_a_model_that_calls_without_end_is_cut_short() -> None:
+    pieces = [call_event(index=n, function={"name": "weather"}) for n in range(100)]
+    assert len(use(QUESTION, *pieces)[0]) == 16
+
+
+def test_the_results_of_calls_are_told_and_need_no_further_words() -> None:
+    call = ToolCall("r1-1", "weather", {"city": "Paris"})
+    broken = ToolCall("r1-2", "weather", "{")
+    messages = [
+        *QUESTION,
+        Message("assistant", "", calls=(call, broken)),
+        Message("tool", "sunny", call="r1-1"),
+        Message("tool", "The arguments must be a JSON object.", call="r1-2"),
+    ]
+    answer, asked = use(messages)
+    assert answer == [""]
+    assert asked["messages"][2:] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {
+                    "id": "r1-1",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": '{"city":"Paris"}'},
+                },
+                {"id": "r1-2", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+            ],
+        },
+        {"role": "tool", "content": "sunny", "tool_call_id": "r1-1"},
+        {"role": "tool", "content": "The arguments must be a JSON object.", "tool_call_id": "r1-2"},
+    ]

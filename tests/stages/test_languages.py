@@ -24,7 +24,7 @@ POLISH = Settings(
 def answer(settings: Settings, text: str = "Cześć!", language: str | None = None) -> str:
     async def collect() -> str:
         pieces = llm_demo.load(settings).reply([Message("user", text, language)])
-        return "".join([piece async for piece in pieces])
+        return "".join([str(piece) async for piece in pieces])
 
     return asyncio.run(collect())
 

@@ -6,22 +6,16 @@ An agent is chosen by name through the entry points `visavis.agents`; each names
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from visavis.events import FromAgent, Source, ToAgent
 from visavis.stages import Message
+from visavis.tools import Tool
 
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that an agent may call; `parameters` is the JSON Schema of its arguments."""
-
-    name: str
-    description: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+__all__ = ["Agent", "AgentEngine", "Brief", "Tool"]
 
 
 class Library(Protocol):

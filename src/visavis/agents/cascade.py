@@ -46,7 +46,8 @@ class Cascade:
         memory = Memory(self._instructions(brief), self.assistant.memory_turns, history=brief.history)
         async with anyio.create_task_group() as tasks:
             hears = base(brief.language) if brief.language else None
-            agent = Interlocutor(self.stages, memory, tasks, hears or self._language, hears, brief.library)
+            language = hears or self._language
+            agent = Interlocutor(self.stages, memory, tasks, language, hears, brief.tools, brief.library)
             try:
                 yield agent
             finally:

@@ -7,7 +7,7 @@ barge-in or the reply they belong to; answers to one that is over fall on the fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 import anyio
@@ -25,6 +25,7 @@ from visavis.errors import VisavisError
 from visavis.languages import ENGLISH
 from visavis.memory import Memory
 from visavis.stages import LISTEN_RATE, Message, Samples, Transcript
+from visavis.tools import Tool
 from visavis.turntaking import (
     AskTurn,
     AskWords,
@@ -63,10 +64,11 @@ class Interlocutor:
         tasks: TaskGroup,
         language: str | None = None,
         hears: str | None = None,
+        tools: Sequence[Tool] = (),
         library: Library | None = None,
     ) -> None:
         self._stages, self._memory, self._tasks = stages, memory, tasks
-        self._language, self._hears, self._library = language, hears, library
+        self._language, self._hears, self._tools, self._library = language, hears, tools, library
         self._outbox, self._events = anyio.create_memory_object_stream[ev.FromAgent](OUTBOX)
         self._ids = count(1)
         self._microphone = Microphone(stages.vad)
@@ -104,6 +106,9 @@ class Interlocutor:
                 self._read(text)
             case ev.CancelReply():
                 self._cancel(event)
+            case ev.ToolResult():
+                if self._last is not None:
+                    self._last.returned(event)
 
     # -- what the user does ----------------------------------------------------------------------------
     def _hear(self, event: ev.UserAudio) -> None:
@@ -306,30 +311,38 @@ class Interlocutor:
         if heard in self._stages.tts.languages:
             self._language = heard
         self._remember()
-        reply = Reply(f"r{next(self._ids)}", question, spoken, self._stages, self._language, self._library)
+        reply = Reply(
+            f"r{next(self._ids)}",
+            question,
+            spoken,
+            self._stages,
+            self._language,
+            self._tools,
+            self._library,
+        )
         messages = [*self._memory.messages(self._language), Message("user", question, self._language)]
         self._tasks.start_soon(self._run, reply, messages)
         return reply
 
     async def _run(self, reply: Reply, messages: list[Message]) -> None:
         await reply.run(messages)
-        self._over_if_failed(reply)
+        self._over_if_silent(reply)
 
     def _commit(self, reply: Reply) -> None:
         """Say it aloud."""
         self._last = reply
         self._follow_reply(reply)
         reply.commit(self._emit)
-        self._over_if_failed(reply)
+        self._over_if_silent(reply)
 
     def _follow_reply(self, reply: Reply) -> None:
         self._drop_turn()
         self._reply, self._played, self._first_heard = reply, 0, None
         self._barge = BargeInPolicy(self._microphone.heard, self._spoken)
 
-    def _over_if_failed(self, reply: Reply) -> None:
-        """A reply that failed is over, but what it has said already is still heard."""
-        if reply is self._reply and reply.failed and not reply.started:
+    def _over_if_silent(self, reply: Reply) -> None:
+        """A reply that failed, or says nothing, is over; what it has said already is still heard."""
+        if reply is self._reply and (reply.failed or reply.done) and not reply.started:
             self._reply_is_over()
 
     def _stop_reply(self) -> None:

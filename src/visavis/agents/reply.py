@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import repeat
 
 import anyio
 import structlog
@@ -22,9 +23,12 @@ from visavis.errors import VisavisError
 from visavis.languages import ENGLISH, NO_ANSWER
 from visavis.stages import LISTEN_RATE, Message, Speech
 from visavis.stages.looked_up import told
+from visavis.tools import Tool
 
 LONGEST_TEXT = 4000
 """Characters of a question or of an answer."""
+ROUNDS = 5
+"""How often in one answer the model may call tools, any number at a time."""
 LOOK_AHEAD = 10.0
 """Seconds of speech made before they are needed, at most; an interruption throws them away."""
 FAILED = "Something went wrong while answering. Please try again."
@@ -43,6 +47,7 @@ class Reply:
         spoken: bool,
         stages: Stages,
         language: str | None = None,
+        tools: Sequence[Tool] = (),
         library: Library | None = None,
     ) -> None:
         """`language` is what it is to be in, when the voice speaks it; None is the voice's own."""
@@ -65,9 +70,13 @@ class Reply:
         self._sources: tuple[ev.Source, ...] = ()
         self._language = language if language in stages.tts.languages else None
         self._scope = anyio.CancelScope()
+        self._tools = tools
+        self._calls = 0
+        self._waiting: dict[str, asyncio.Future[ev.ToolResult]] = {}
         self._held: list[ev.FromAgent] = []
         self._emit: Emit = self._held.append
         self._committed = False
+        self._room = LONGEST_TEXT
         self._length = 0
         self._sounds_since: float | None = None
         self._words: list[ev.Word] = []
@@ -84,6 +93,11 @@ class Reply:
         for event in self._held:
             emit(event)
         self._held.clear()
+
+    def returned(self, result: ev.ToolResult) -> None:
+        """A tool that the model has called returned."""
+        if (waiting := self._waiting.pop(result.call, None)) is not None and not waiting.done():
+            waiting.set_result(result)
 
     def stop(self) -> None:
         """End it: the model is closed, the voice says no further clause."""
@@ -132,23 +146,51 @@ class Reply:
                 self._fail(error)
 
     async def _think(self, messages: Sequence[Message], clauses: MemoryObjectSendStream[str]) -> None:
-        """Cut what the model writes into clauses; `clauses` is closed only when the answer is complete."""
+        """Let the model write, and write on with what the tools that it calls return; `clauses` is closed
+        only when the answer is complete."""
         messages = await self._informed(messages)
-        cutter = ClauseCutter()
-        room = LONGEST_TEXT
-        pieces = self._model.reply(messages)
+        for tools in (*repeat(self._tools, ROUNDS), ()):
+            text, calls = await self._write(messages, tools, clauses)
+            if not calls:
+                break
+            results = await self._use(calls)
+            said = [Message("tool", result.output, call=result.call) for result in results]
+            messages = [*messages, Message("assistant", text, calls=calls), *said]
+        clauses.close()
+
+    async def _write(
+        self, messages: Sequence[Message], tools: Sequence[Tool], clauses: MemoryObjectSendStream[str]
+    ) -> tuple[str, tuple[ev.ToolCall, ...]]:
+        """Cut what the model writes into clauses; returns it, and the calls of `tools` that came with it."""
+        cutter, text, calls = ClauseCutter(), "", list[ev.ToolCall]()
+        pieces = self._model.reply(messages, tools)
         async with aclosing(pieces):
             async for piece in pieces:
-                if room == LONGEST_TEXT and piece:
+                if isinstance(piece, ev.ToolCall):
+                    self._calls += 1
+                    # The ids of some servers are empty, or the same in every answer.
+                    calls.append(replace(piece, call=f"{self.id}-{self._calls}"))
+                    continue
+                if piece and self._room == LONGEST_TEXT:
                     self._reached("first_token")
-                for clause in cutter.feed(piece[:room]):
+                piece = piece[: self._room]
+                for clause in cutter.feed(piece):
                     clauses.send_nowait(clause)
-                room -= len(piece)
-                if room <= 0:
+                text += piece
+                self._room -= len(piece)
+                if self._room <= 0:
                     break
         for clause in cutter.close():
             clauses.send_nowait(clause)
-        clauses.close()
+        return text, tuple(calls) if tools else ()
+
+    async def _use(self, calls: Sequence[ev.ToolCall]) -> list[ev.ToolResult]:
+        """What the tools return; the session sees to it that each of them does in time."""
+        loop = asyncio.get_running_loop()
+        returning = [self._waiting.setdefault(call.call, loop.create_future()) for call in calls]
+        for call in calls:
+            self._emit(call)
+        return [await result for result in returning]
 
     async def _informed(self, messages: Sequence[Message]) -> Sequence[Message]:
         """The messages with what can be looked up for the last one."""
@@ -162,6 +204,10 @@ class Reply:
         async for clause in clauses:
             await anyio.sleep(max(0.0, self._ahead() - LOOK_AHEAD))
             await self._say(clause)
+        if not self.started and self._calls:
+            self.done = True
+            self._emit(ev.UserSaid(""))  # a tool did all that there was to do
+            return
         if not self.started:
             await self._say(NO_ANSWER.get(self._language or ENGLISH, NO_ANSWER[ENGLISH]))
         if not self.started:

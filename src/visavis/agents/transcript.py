@@ -31,7 +31,7 @@ class Transcript:
         self._limit, self._characters = limit, characters
         self._lines: list[_Line] = []
         for message in history:
-            if message.role != "system":
+            if message.role in ("user", "assistant"):
                 self._add(_Line(message.role, message.text, closed=True))
 
     def user(self, text: str, before: str = "") -> None:

@@ -15,7 +15,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.events import Phoneme, Source, Word
+from visavis.events import Phoneme, Source, ToolCall, Word
+from visavis.tools import Tool
 
 LISTEN_RATE = 16_000
 """Hz of all audio that a cascade listens to."""
@@ -55,12 +56,17 @@ class Message:
     """What was said; `language`: the code of the language to answer it in, None is the assistant's.
 
     `passages`: what was looked up to answer it; the instructions before it tell the same.
+
+    `calls`: the tools that the assistant used then; what each of them returned follows, said by "tool", with
+    the `call` that it answers.
     """
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     text: str
     language: str | None = None
     passages: tuple[Source, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    call: str = ""
 
 
 class VoiceStream(Protocol):
@@ -96,10 +102,13 @@ class SpeechToText(Protocol):
 
 
 class LanguageModel(Protocol):
-    def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """The answer to the last message, in pieces as they are generated; closing the generator stops it.
 
-        Raises `VisavisError` with what a person can do when the model cannot answer.
+        After calls of `tools` it is asked again, with the results. Raises `VisavisError` with what a person
+        can do when the model cannot answer.
         """
         ...
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from visavis.events import ToolCall
 from visavis.languages import ENGLISH, base
 from visavis.models import ModelStore
 from visavis.needs import speaks_english
@@ -28,6 +29,7 @@ from visavis.stages.prepared import DemoBrains, load_prepared
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.stages.small_model import SmallModel
+from visavis.tools import Tool
 
 FACTS = "You are a helpful assistant. Answer in one short sentence."
 """Instead of the default instructions when a fact is asked for: a model this small knows less in a role."""
@@ -110,7 +112,9 @@ class DemoBrain:
         self._replies.choose(hello, datetime.now())
         self._model.warm_up(self._prompt(hello))
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """A prepared reply in one piece, or a generated one as it grows; closing it stops the generation.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks.

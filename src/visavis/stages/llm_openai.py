@@ -11,8 +11,11 @@ from typing import Any
 import httpx2
 
 from visavis.errors import ConfigurationError, VisavisError
+from visavis.events import ToolCall
 from visavis.settings import LanguageModelSettings, Settings
 from visavis.stages import Message
+from visavis.stages.function_calls import StreamedCalls, declared, written
+from visavis.tools import Tool
 
 TRIES = 3
 """Attempts before the first piece of an answer; afterwards nothing is tried again."""
@@ -23,6 +26,8 @@ _PASSING = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
 _CONNECT_SECONDS = 5.0
 _LONGEST_MESSAGE = 300
 """Characters of a server's error message that are passed on."""
+Piece = str | ToolCall
+Pieces = AsyncGenerator[Piece, None]
 
 
 def load(settings: Settings) -> OpenAIModel:
@@ -63,13 +68,15 @@ class OpenAIModel:
         """Close the connections."""
         await self._client.aclose()
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncIterator[str]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncIterator[str | ToolCall]:
         """The answer in the pieces that the server streams; closing it closes the request.
 
         Raises `VisavisError`: `LLM_UNREACHABLE`, `LLM_TIMEOUT` or `LLM_REFUSED` (with the server's reason).
         """
         try:
-            first, rest = await self._in_time(messages)
+            first, rest = await self._in_time(messages, tools)
         except VisavisError as error:
             self.problem = str(error)
             raise
@@ -82,21 +89,23 @@ class OpenAIModel:
             except _Passing as failure:
                 raise failure.error from None
 
-    async def _in_time(self, messages: Sequence[Message]) -> tuple[str, AsyncGenerator[str, None]]:
+    async def _in_time(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Piece, Pieces]:
         deadline = asyncio.get_running_loop().time() + self._settings.timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._begin(messages)
+                return await self._begin(messages, tools)
         except TimeoutError:
             raise self._too_slow() from None
 
-    async def _begin(self, messages: Sequence[Message]) -> tuple[str, AsyncGenerator[str, None]]:
+    async def _begin(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Piece, Pieces]:
         """The first piece of an answer, and its rest."""
         for attempt in range(1, TRIES + 1):
-            pieces = self._stream(messages)
+            pieces = self._stream(messages, tools)
             try:
                 return await anext(pieces), pieces
             except StopAsyncIteration:
+                if messages[-1].role == "tool":
+                    return "", pieces  # using it was all there was to do
                 raise VisavisError(
                     "LLM_REFUSED", f"The language model at {self._where} gave an empty answer. Ask again."
                 ) from None
@@ -106,12 +115,14 @@ class OpenAIModel:
                 await asyncio.sleep(BACK_OFF * attempt)
         raise AssertionError("unreachable")
 
-    async def _stream(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def _stream(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Pieces:
         """The pieces of one attempt."""
+        calls = StreamedCalls()
         try:
             body = {
                 "model": self._model or await self._first_model(),
-                "messages": [{"role": message.role, "content": message.text} for message in messages],
+                "messages": written(messages),
+                **({"tools": declared(tools)} if tools else {}),
                 "max_tokens": self._settings.max_tokens,
                 "temperature": self._settings.temperature,
                 "stream": True,
@@ -122,9 +133,13 @@ class OpenAIModel:
                     if line.startswith("data:"):
                         data = line.removeprefix("data:").strip()
                         if data == "[DONE]":
-                            return
-                        if piece := self._piece(data):
+                            break
+                        delta = self._delta(data)
+                        calls.add(delta.get("tool_calls"))
+                        if isinstance(piece := delta.get("content"), str) and piece:
                             yield piece
+            for call in calls.complete():
+                yield call
         except httpx2.TimeoutException:
             raise _Passing(self._too_slow()) from None
         except httpx2.HTTPError as error:
@@ -149,19 +164,19 @@ class OpenAIModel:
         error = self._refused(f"{response.status_code} {response.reason_phrase}: {reason}".rstrip(": "))
         raise _Passing(error) if response.status_code in _PASSING else error
 
-    def _piece(self, data: str) -> str:
-        """The text in one event of the stream; empty when it has none or is not well-formed."""
+    def _delta(self, data: str) -> dict[str, Any]:
+        """What one event of the stream adds to the answer; nothing when it is not well-formed."""
         try:
             event = json.loads(data)
         except ValueError:
-            return ""
+            return {}
         if isinstance(event, dict) and event.get("error"):
             raise self._refused(self._reason(data))
         try:
-            text = event["choices"][0]["delta"]["content"]
+            delta = event["choices"][0]["delta"]
         except (LookupError, TypeError):
-            return ""
-        return text if isinstance(text, str) else ""
+            return {}
+        return delta if isinstance(delta, dict) else {}
 
     def _reason(self, body: str) -> str:
         """What the server gives as its reason, without the key in case it echoes it."""

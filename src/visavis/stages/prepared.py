@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 
+from visavis.events import ToolCall
 from visavis.languages import ENGLISH
 from visavis.stages import LanguageModel, Message
 from visavis.stages.ngrams import NGrams
 from visavis.stages.replies import SPELLING, Clock, Replies, embed_bank, normalise, read_bank
 from visavis.stages.speechless import Speechless
+from visavis.tools import Tool
 
 UNKNOWN = "unknown"
 """The entry of a bank that answers when no other does."""
@@ -22,7 +24,9 @@ class PreparedBrain:
     def __init__(self, replies: Replies) -> None:
         self._replies = replies
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """One piece, at once."""
         prepared = self._replies.choose(messages, datetime.now())
         yield prepared or self._replies.instead(UNKNOWN, messages)
@@ -34,13 +38,15 @@ class DemoBrains:
     def __init__(self, home: str, brains: Mapping[str, LanguageModel]) -> None:
         self._home, self._brains = home, brains
 
-    def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """As `LanguageModel.reply`."""
         language = messages[-1].language or self._home
         brain = self._brains.get(language)
         if brain is None and language == ENGLISH:
             brain = self._brains.get(self._home)
-        return (brain or Speechless(language)).reply(messages)
+        return (brain or Speechless(language)).reply(messages, tools)
 
 
 def load_prepared(language: str, clock: Clock, seed: int) -> PreparedBrain:

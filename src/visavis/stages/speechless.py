@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
+from visavis.events import ToolCall
 from visavis.stages import Message
+from visavis.tools import Tool
 
 SENTENCES = {
     "de": "Ich bin nur eine kleine Demo und spreche nur Englisch und ein wenig Polnisch. Verbinde mich mit "
@@ -28,5 +30,7 @@ class Speechless:
     def __init__(self, language: str) -> None:
         self._sentence = SENTENCES.get(language, ENGLISH)
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         yield self._sentence

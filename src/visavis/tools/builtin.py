@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visavis.agents import Tool
+from visavis.tools import Tool
 from visavis.tools.toolbox import ClientTool
 
 CONFETTI = ClientTool(

@@ -20,7 +20,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from visavis import events as ev
-from visavis.agents import Tool
+from visavis.tools import Tool
 
 LONGEST_ARGUMENTS = 32_000
 LONGEST_OUTPUT = 16_000
