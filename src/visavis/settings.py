@@ -161,6 +161,14 @@ class EspeakSettings(Section):
     """A voice such as `pl`, `pt-br` or `en-us+f3`; empty is `assistant.language`."""
 
 
+class KokoroSettings(Section):
+    """Text to speech with Kokoro-82M; setting `voice` makes it the voice."""
+
+    voice: str = ""
+    """One of the model store (`jf_alpha`, `jf_gongitsune`, `jf_nezumi`, `jf_tebukuro`, `jm_kumo`) or a
+    file `.bin` with the styles of another; empty is `jf_alpha`."""
+
+
 class PiperSettings(Section):
     """Text to speech with a voice of Piper; setting `voice` makes it the voice."""
 
@@ -328,6 +336,7 @@ class Settings(Section):
     whisper: WhisperSettings = WhisperSettings()
     espeak: EspeakSettings = EspeakSettings()
     piper: PiperSettings = PiperSettings()
+    kokoro: KokoroSettings = KokoroSettings()
     face: FaceSettings = FaceSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()

@@ -31,7 +31,12 @@ from visavis.stages.tts_espeak import Espeak
 VAD = ("silero",)
 END_OF_TURN = ("smart_turn",)
 ASR = ("moonshine", "whisper")
-TTS = ("hibari", pytest.param("espeak", marks=needs_espeak), pytest.param("piper", marks=needs_espeak))
+TTS = (
+    "hibari",
+    pytest.param("espeak", marks=needs_espeak),
+    pytest.param("piper", marks=needs_espeak),
+    pytest.param("tests.tiny_kokoro:load", id="kokoro"),  # the real one is as slow as speech itself
+)
 
 pytestmark = pytest.mark.models
 

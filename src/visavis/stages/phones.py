@@ -30,6 +30,9 @@ BLOCK = 120
 """Samples in one step (5 ms) of the loudness curve that finds silence."""
 FLOOR = 32.0
 """Decibels below the loud parts (90th percentile) at which a pause begins."""
+LEVEL = 10 ** (-18 / 20)
+"""RMS of the loud parts; voices differ by more than 10 dB."""
+MOST_GAIN = 10 ** (20 / 20)
 HUSH = 0.08
 """Seconds of silence at the end of a phoneme that count as a pause and not as part of it."""
 SILENCE = "sil"
@@ -179,4 +182,13 @@ def louder(wave: Wave, gain: float) -> Wave:
     over = np.abs(wave) - KNEE
     bent = np.sign(wave) * (KNEE + (1 - KNEE) * np.tanh(np.maximum(over, 0) / (1 - KNEE)))
     result: Wave = np.where(over > 0, bent, wave).astype(np.float32)
+    return result
+
+
+def levelled(wave: Wave) -> Wave:
+    """`wave` so much louder or softer that its loud parts are at `LEVEL`."""
+    loud = np.repeat(loudness(wave) > -FLOOR, BLOCK)
+    power = float(np.mean(wave[: len(loud)][loud].astype(np.float64) ** 2)) if loud.any() else 0.0
+    gain = min(LEVEL / np.sqrt(power), MOST_GAIN) if power > 0 else 1.0
+    result: Wave = wave * np.float32(gain)
     return result

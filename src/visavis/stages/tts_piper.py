@@ -23,13 +23,11 @@ from visavis.stages.espeak_words import EspeakWords
 from visavis.stages.onnx import session
 from visavis.stages.passages import SpokenWord, spelled
 from visavis.stages.phones import (
-    BLOCK,
-    FLOOR,
     LONGEST_TEXT,
     SPEECH_RATE,
     Phone,
     Wave,
-    loudness,
+    levelled,
     phones_of,
     speech_of,
 )
@@ -39,9 +37,6 @@ LONGEST_PASSAGE = 400
 """Symbols that are spoken in one breath."""
 LAG = 0.025
 """Seconds by which the durations run behind the sound, by the middles of sibilants and stops."""
-LEVEL = 10 ** (-18 / 20)
-"""RMS of the loud parts; voices differ by more than 10 dB."""
-MOST_GAIN = 10 ** (20 / 20)
 EMBEDDED = "en_US-joe-medium.onnx"
 """The voice of the model store."""
 _PAD, _BEGIN, _END = "_", "^", "$"
@@ -209,12 +204,3 @@ def _speaker(asked: str, description: Description) -> int:
         names = ", ".join(list(description.speaker_id_map)[:20]) or f"0 to {description.num_speakers - 1}"
         raise ConfigurationError(f"piper.speaker is {asked!r} but this voice has: {names}.")
     return number
-
-
-def levelled(wave: Wave) -> Wave:
-    """`wave` so much louder or softer that its loud parts are at `LEVEL`."""
-    loud = np.repeat(loudness(wave) > -FLOOR, BLOCK)
-    power = float(np.mean(wave[: len(loud)][loud].astype(np.float64) ** 2)) if loud.any() else 0.0
-    gain = min(LEVEL / np.sqrt(power), MOST_GAIN) if power > 0 else 1.0
-    result: Wave = wave * np.float32(gain)
-    return result
