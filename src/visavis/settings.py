@@ -90,8 +90,14 @@ class StageSettings(Section):
 
 
 class LanguageModelSettings(Section):
-    """An OpenAI-compatible server; setting `url` replaces the demo brain."""
+    """An OpenAI-compatible server or a model of your own; setting `url` or `file` replaces the demo brain."""
 
+    file: HomePath | None = None
+    """A GGUF file, run by llama.cpp inside the server."""
+    context: int = Field(4096, ge=256, le=131_072)
+    """Tokens that a model from a file can have in mind: instructions, conversation and answer."""
+    threads: int = Field(0, ge=0, le=64)
+    """Of a model from a file; 0 is half of the machine's processors."""
     url: Annotated[str, AfterValidator(_web_address)] = ""
     model: str = ""
     key: SecretStr = SecretStr("")
@@ -152,6 +158,21 @@ class WhisperSettings(Section):
     """A code such as `pl`; empty is `assistant.language`, `detect` listens for it in every utterance."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where a model of your own runs; `auto` takes a GPU when there is one."""
+
+
+class TranscriptionSettings(Section):
+    """Speech to text by a server that is compatible with OpenAI's; setting `url` chooses it."""
+
+    url: Annotated[str, AfterValidator(_web_address)] = ""
+    """`/audio/transcriptions` is added."""
+    model: str = "whisper-1"
+    key: SecretStr = SecretStr("")
+    language: str = ""
+    """A code such as `pl`; empty is `assistant.language`, `detect` lets the server find out."""
+    prompt: str = ""
+    """Words to expect."""
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    """Longest wait for the words of an utterance."""
 
 
 class EspeakSettings(Section):
@@ -228,6 +249,11 @@ class VideoSettings(Section):
     """Frames a second of the dialects that show pictures."""
     width: int = Field(640, ge=64, le=1920)
     height: int = Field(480, ge=64, le=1920)
+    background: str = ""
+    """`#dfe5ea` is a colour, `#dfe5ea #8c99a6` a gradient, anything else an image file; empty is the
+    avatar's own."""
+    renderer: str = "software"
+    """Who draws: a plug-in of `visavis.renderers`, or `module:attr`."""
 
 
 class ScriptedSettings(Section):
@@ -334,6 +360,7 @@ class Settings(Section):
     llm: LanguageModelSettings = LanguageModelSettings()
     voice: VoiceSettings = VoiceSettings()
     whisper: WhisperSettings = WhisperSettings()
+    transcription: TranscriptionSettings = TranscriptionSettings()
     espeak: EspeakSettings = EspeakSettings()
     piper: PiperSettings = PiperSettings()
     kokoro: KokoroSettings = KokoroSettings()

@@ -10,9 +10,11 @@ import wave
 from collections.abc import Iterator
 from typing import Any
 
+import av
 import httpx2
 import numpy as np
 import pytest
+import simplejpeg
 from tests.process import Server, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -320,6 +322,69 @@ def test_frames_stream_as_events(http: httpx2.Client) -> None:
                 frames.append(json.loads(next(lines).removeprefix("data: ")))
     assert [frame["frame_id"] for frame in frames] == list(range(FRAMES))
     assert set(frames[0]["weights"]) == set(NAMES)
+
+
+def test_pictures_come_with_their_sound(http: httpx2.Client) -> None:
+    session = create(http, output="both")
+
+    async def script() -> list[dict[str, Any]]:
+        async with connect(session["ws_url"], max_size=None) as socket:
+            await socket.send(json.dumps({"type": "text_message", "data": "Hello"}))
+            return await until(socket, "state", state="listening")
+
+    log = asyncio.run(script())
+    frames = [message for message in log if message["type"] in ("avatar_frame", "audio_response")]
+    assert [message["type"] for message in frames] == ["avatar_frame", "audio_response"] * FRAMES
+    assert [message["frame_id"] for message in frames] == [k // 2 for k in range(2 * FRAMES)]
+    pictures = [simplejpeg.decode_jpeg(base64.b64decode(message["data"])) for message in frames[::2]]
+    assert {picture.shape for picture in pictures} == {(480, 640, 3)}
+    assert all(set(message["weights"]) == set(NAMES) for message in frames[::2])
+    kinds = [message["type"] for message in log]
+    assert kinds.index("transcript") < kinds.index("avatar_frame")
+    assert kinds[-2:] == ["text_response", "state"]
+
+
+def test_an_endless_video_shows_the_turns_between_an_idle_face(http: httpx2.Client) -> None:
+    id = create(http)["session_id"]
+    received = bytearray()
+    with http.stream("GET", f"/sessions/{id}/avatar") as stream:
+        assert stream.headers["content-type"].startswith("video/webm")
+        asked = False
+        for piece in stream.iter_bytes():
+            received += piece
+            if not asked:
+                asked = True
+                assert http.post(f"/sessions/{id}/text", json={"text": "Hello"}).status_code == 202
+            elif http.get(f"/sessions/{id}").json()["turns"] == 1:
+                break
+    with av.open(io.BytesIO(bytes(received))) as container:
+        assert {kind.codec_context.name for kind in container.streams} == {"vp8", "opus"}
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(bytes(received))) as container:
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+    assert pictures[0].shape == (480, 640, 3)
+    assert len(pictures) >= FRAMES
+    assert len(sound) / 48_000 == pytest.approx(len(pictures) / 25, abs=0.3)
+    loud = np.abs(sound) > 0.01
+    assert SECONDS * 0.5 < loud.sum() / 48_000 * 2 < SECONDS * 3
+    assert not loud[:2400].any()  # it begins with an idle face
+
+
+def test_pictures_alone_for_an_image_tag(http: httpx2.Client) -> None:
+    id = create(http)["session_id"]
+    headers = {"Accept": "multipart/x-mixed-replace"}
+    received = bytearray()
+    with http.stream("GET", f"/sessions/{id}/avatar", headers=headers) as stream:
+        boundary = stream.headers["content-type"].split("boundary=")[1].encode()
+        for piece in stream.iter_bytes():
+            received += piece
+            if received.count(b"--" + boundary) > 3:
+                break
+    parts = bytes(received).split(b"--" + boundary + b"\r\n")[1:-1]
+    for part in parts:
+        head, _, body = part.partition(b"\r\n\r\n")
+        assert b"Content-Type: image/jpeg" in head
+        assert simplejpeg.decode_jpeg(body[:-2]).shape == (480, 640, 3)
 
 
 def test_health_and_status(http: httpx2.Client) -> None:

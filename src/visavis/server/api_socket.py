@@ -9,9 +9,13 @@ from visavis import events as ev
 from visavis.server.lines import Line
 from visavis.server.sockets import now_ms
 from visavis.server.talks import Talk, Talks
+from visavis.video.studio import Shown
 from visavis.webm_reader import MAGIC, RATE, NotWebM, WebMReader
 from visavis.wires import BadMessage, Message
 from visavis.wires.api import ApiWire
+
+OUTBOX_BYTES = 4 << 20
+"""What may wait for a slow reader: more than three seconds of pictures."""
 
 
 class ApiConnection:
@@ -22,7 +26,7 @@ class ApiConnection:
     ) -> None:
         self._socket, self._talks, self._talk, self._rate = socket, talks, talk, input_rate
         self._wire = ApiWire(talk.id, talk.media, talk.output)
-        self._line = Line(socket, max_message_bytes, self._take, self.put)
+        self._line = Line(socket, max_message_bytes, self._take, self.put, outbox_bytes=OUTBOX_BYTES)
         self._listening = False
         self._webm: WebMReader | None = None
 
@@ -32,6 +36,14 @@ class ApiConnection:
         for message in self._wire.encode(event, now_ms()):
             self._line.outbox.put(message, turn)
 
+    @property
+    def wants_jpeg(self) -> bool:
+        return True
+
+    def show(self, shown: Shown) -> None:
+        for message in self._wire.encode(shown.frames, now_ms(), shown.jpegs):
+            self._line.outbox.put(message, shown.frames.turn)
+
     def drop(self, turn: int) -> None:
         self._line.outbox.drop(turn)
 
@@ -39,7 +51,9 @@ class ApiConnection:
     async def run(self) -> None:
         """Serve the client until either side ends the connection, or the session ends."""
         await self._socket.accept()
-        self._talk.audience.join(self)
+        talk = self._talk
+        following = talk.audience if talk.output == "weights" else await self._talks.portrait(talk)
+        following.join(self)
         self.put(ev.StateChanged(self._talk.record.state))
         try:
             async with anyio.create_task_group() as tasks:
@@ -47,7 +61,7 @@ class ApiConnection:
                 await self._line.run()
                 tasks.cancel_scope.cancel()
         finally:
-            self._talk.audience.leave(self)
+            following.leave(self)
 
     async def _close_with_the_session(self) -> None:
         await self._talk.seat.ended.wait()

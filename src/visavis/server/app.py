@@ -23,6 +23,7 @@ from visavis.agents import Brief
 from visavis.errors import VisavisError
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
+from visavis.server.pictures import Pictures
 from visavis.server.routes_api import ApiError, ApiRoutes, refuse
 from visavis.server.routes_face import FaceRoutes
 from visavis.server.sessions import Sessions
@@ -50,14 +51,17 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         agent, faces = await _load(settings)
-        with ThreadPoolExecutor(1, "face") as executor:
+        with ThreadPoolExecutor(1, "face") as executor, ThreadPoolExecutor(1, "video") as drawing:
             brief = Brief(settings.assistant.instructions)
             tools = Toolbox([CONFETTI])
             parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed, brief, tools)
             async with anyio.create_task_group() as tasks:
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
-                app.state.talks = Talks(app.state.sessions, tasks, settings.api.session_minutes * 60)
+                app.state.pictures = pictures = Pictures(settings, tasks, drawing)
+                app.state.talks = Talks(
+                    app.state.sessions, tasks, pictures, settings.api.session_minutes * 60
+                )
                 app.state.faces, app.state.started = faces, time.monotonic()
                 yield
                 tasks.cancel_scope.cancel()

@@ -38,6 +38,7 @@ from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import MAX_BYTES, decoded
 from visavis.server.waiting import Collector, Feed, Understanding
 from visavis.settings import Settings
+from visavis.video.live import Kind, LiveStream, Viewer
 from visavis.wires.api import turn_id, weights_of
 
 STATUS = {
@@ -57,6 +58,7 @@ PATIENCE = 60.0
 """Seconds that a call waits for the agent."""
 RETRY_AFTER = 30
 """Seconds after which a full server may have room."""
+BOUNDARY = "visavis-frame"
 PIECE = 1.0
 """Seconds of a recording that are handed to the agent at once."""
 Responses = dict[int | str, dict[str, Any]]
@@ -80,6 +82,7 @@ _RECORDINGS = {
         "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
     }
 }
+_LIVE: dict[str, Any] = {"video/webm": {}, "multipart/x-mixed-replace": {}, "text/event-stream": {}}
 W = TypeVar("W", bound=Understanding)
 
 
@@ -133,8 +136,7 @@ class ApiRoutes:
             self.avatar,
             methods=["GET"],
             response_class=StreamingResponse,
-            responses=_PROBLEMS
-            | {200: {"content": {"text/event-stream": {}}, "description": "The live stream."}},
+            responses=_PROBLEMS | {200: {"content": _LIVE, "description": "The live stream."}},
         )
         add("/health", self.health, methods=["GET"])
         add("/pipeline/status", self.pipeline, methods=["GET"])
@@ -258,13 +260,24 @@ class ApiRoutes:
     # -- following -----------------------------------------------------------------------------------------
     async def avatar(
         self,
+        request: Request,
         talk: Annotated[Talk, Depends(_talk_of)],
-        format: Annotated[str, Query(pattern="^weights$")] = "weights",
+        format: Annotated[str, Query(pattern="^(webm|mjpeg|weights)?$")] = "",
     ) -> Response:
-        """The session as it happens: with `format=weights` server-sent events `frame`, each with `turn_id`,
+        """The session as it happens: an endless WebM (VP8 and Opus) that MediaSource and `<video>` take, with
+        an idle face between its turns; `multipart/x-mixed-replace` JPEG (`format=mjpeg`, or asked for with
+        `Accept`); or server-sent events `frame` (`format=weights`) of the turns alone, each with `turn_id`,
         `frame_id`, `weights` by name and the sound as PCM16 in base64."""
+        accept = request.headers.get("accept", "")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(talk), media_type="text/event-stream", headers=headers)
+        if format == "weights" or (not format and "text/event-stream" in accept):
+            return StreamingResponse(_events(talk), media_type="text/event-stream", headers=headers)
+        stream = await _talks(request).stream(talk)
+        if format == "mjpeg" or (not format and ("multipart/" in accept or "image/jpeg" in accept)):
+            kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+            return StreamingResponse(_pictures(stream), media_type=kind, headers=headers)
+        kind = 'video/webm; codecs="vp8,opus"'
+        return StreamingResponse(_video(stream), media_type=kind, headers=headers)
 
     async def socket(self, socket: WebSocket, session_id: str) -> None:
         """`WS /api/v1/sessions/{id}/ws`."""
@@ -299,6 +312,7 @@ class ApiRoutes:
         body = {
             "agent": state.sessions.parts.agent.status(),
             "face": state.faces.status() | {"worker": state.sessions.parts.animator.status()},
+            "pictures": state.pictures.status(),
             "sessions": {"total": len(state.sessions), "api": len(state.talks)},
         }
         return JSONResponse(body)
@@ -405,6 +419,29 @@ async def _recording(request: Request) -> tuple[bytes, str]:
     if len(body) > MAX_BYTES:
         raise ApiError("TOO_LARGE", f"A recording may have at most {MAX_BYTES >> 20} MB.")
     return body, kind
+
+
+async def _video(stream: LiveStream) -> AsyncIterator[bytes]:
+    with _viewing(stream, "webm") as viewer:
+        async for piece in viewer.pieces():
+            yield piece
+
+
+async def _pictures(stream: LiveStream) -> AsyncIterator[bytes]:
+    with _viewing(stream, "mjpeg") as viewer:
+        async for jpeg in viewer.pieces():
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            yield head.encode() + jpeg + b"\r\n"
+
+
+@contextmanager
+def _viewing(stream: LiveStream, kind: Kind) -> Iterator[Viewer]:
+    viewer = Viewer(kind)
+    stream.join(viewer)
+    try:
+        yield viewer
+    finally:
+        stream.leave(viewer)
 
 
 async def _events(talk: Talk) -> AsyncIterator[bytes]:

@@ -14,7 +14,10 @@ from visavis.agents import Brief
 from visavis.audio import Media
 from visavis.server.audience import Audience, Record
 from visavis.server.lines import Full
+from visavis.server.pictures import Pictures
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
+from visavis.video.live import LiveStream
+from visavis.video.studio import Portrait
 from visavis.wires.api import Output
 
 REMEMBERED = 10_000
@@ -42,6 +45,9 @@ class Talk:
     created: float
     expires: float
     metadata: dict[str, Any] = field(default_factory=dict)
+    portrait: Portrait | None = None
+    stream: LiveStream | None = None
+    """What is drawn of it; made by `Talks.portrait` and `Talks.stream` when somebody first watches."""
     hearing: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a recording is taken in: two at once would be one utterance."""
 
@@ -53,8 +59,8 @@ class Talk:
 class Talks:
     """All of them. One that nothing happens in for `patience` seconds ends."""
 
-    def __init__(self, sessions: Sessions, tasks: TaskGroup, patience: float) -> None:
-        self._sessions, self._tasks, self._patience = sessions, tasks, patience
+    def __init__(self, sessions: Sessions, tasks: TaskGroup, pictures: Pictures, patience: float) -> None:
+        self._sessions, self._tasks, self._pictures, self._patience = sessions, tasks, pictures, patience
         self._talks: dict[str, Talk] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
 
@@ -95,6 +101,20 @@ class Talks:
         self.touch(talk)
         return talk
 
+    async def portrait(self, talk: Talk) -> Portrait:
+        """Its pictures. Raises `VisavisError` when its avatar cannot be drawn."""
+        if talk.portrait is None:
+            made = await self._pictures.portrait(talk.avatar, talk.media, talk.audience)
+            talk.portrait = talk.portrait or made
+        return talk.portrait
+
+    async def stream(self, talk: Talk) -> LiveStream:
+        """It as an endless stream. Raises `VisavisError` when its avatar cannot be drawn."""
+        portrait = await self.portrait(talk)
+        if talk.stream is None:
+            talk.stream = self._pictures.stream(portrait)
+        return talk.stream
+
     def touch(self, talk: Talk) -> None:
         """Something happens in it."""
         talk.expires = asyncio.get_running_loop().time() + self._patience
@@ -104,6 +124,8 @@ class Talks:
         self._forget(talk)
 
     def _forget(self, talk: Talk) -> None:
+        if talk.stream is not None:
+            talk.stream.close()
         if self._talks.pop(talk.id, None) is not None:
             self._ended[talk.id] = None
             while len(self._ended) > REMEMBERED:

@@ -1,0 +1,56 @@
+"""The server's pictures: the renderer, loaded when somebody first watches, and one thread that draws."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from visavis import plugins
+from visavis.audio import Media
+from visavis.server.audience import Audience
+from visavis.settings import Settings
+from visavis.video import RenderEngine, Size, background
+from visavis.video.degrade import Degrade
+from visavis.video.live import LiveStream
+from visavis.video.studio import Artist, Portrait
+
+
+class Pictures:
+    """Everything that is drawn. Sound has threads of its own, so pictures cannot hold it up."""
+
+    def __init__(self, settings: Settings, tasks: TaskGroup, executor: ThreadPoolExecutor) -> None:
+        self._settings, self._tasks, self._executor = settings, tasks, executor
+        self._degrade = Degrade()
+        self._engine: RenderEngine | None = None
+        self._loading = anyio.Lock()
+
+    @property
+    def size(self) -> Size:
+        return self._settings.video.width, self._settings.video.height
+
+    async def portrait(self, avatar: str, media: Media, audience: Audience, seed: int = 0) -> Portrait:
+        """The picture side of a session. Raises `VisavisError` when the avatar cannot be drawn."""
+        async with self._loading:
+            renderer = await anyio.to_thread.run_sync(self._load, avatar)
+        artist = Artist(renderer, seed, self._executor, self._degrade)
+        return Portrait(artist, media, self._tasks, audience.join, audience.leave)
+
+    def stream(self, portrait: Portrait, seed: int = 0) -> LiveStream:
+        """The session as an endless stream."""
+        return LiveStream(portrait, self.size, seed, self._executor, self._tasks)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "renderer": self._settings.video.renderer,
+            "loaded": self._engine is not None,
+            "quality": self._degrade.quality.name.lower(),
+            "load": round(self._degrade.load, 2),
+        }
+
+    def _load(self, avatar: str) -> Any:
+        if self._engine is None:
+            self._engine = plugins.load("renderers", self._settings.video.renderer, self._settings)
+        return self._engine.renderer(avatar, self.size, background.parse(self._settings.video.background))
