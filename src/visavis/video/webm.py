@@ -147,12 +147,14 @@ def _encoder(fps: int, width: int, height: int, bit_rate: int) -> av.VideoCodecC
     encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
     encoder.bit_rate, encoder.thread_count = bit_rate, 1
     encoder.gop_size = 100 * KEYFRAME_SECONDS * fps  # keyframes are asked for
-    # A fixed speed: the one that adapts itself looks at the clock. What hardly moves is not encoded again.
+    # A fixed speed: the one that adapts itself looks at the clock. What hardly moves is not encoded again,
+    # and a picture that stands still does not become better and better, which would cost twice the bytes.
     encoder.options = {
         "deadline": "realtime",
         "cpu-used": "-8",
         "lag-in-frames": "0",
         "auto-alt-ref": "0",
         "static-thresh": "100",
+        "qmin": "10",
     }
     return encoder
