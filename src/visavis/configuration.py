@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 
 from visavis import pipeline, plugins
 from visavis.errors import ConfigurationError
+from visavis.languages import DETECT
 from visavis.settings import Section, Settings
 
 FILE = "visavis.yaml"
@@ -63,11 +64,15 @@ ALIASES = {
     "PIPER_VOICE": "piper.voice",
     "USE_GPU": "face.gpu",
     "VISAVIS_FACE": "face.engine",
+    "VISAVIS_LLM_FILE": "llm.file",
     "VISAVIS_LLM_KEY": "llm.key",
     "VISAVIS_LLM_MODEL": "llm.model",
     "VISAVIS_LLM_URL": "llm.url",
     "VISAVIS_MODELS": "models.cache",
     "VISAVIS_OFFLINE": "models.offline",
+    "VISAVIS_TRANSCRIPTION_KEY": "transcription.key",
+    "VISAVIS_TRANSCRIPTION_MODEL": "transcription.model",
+    "VISAVIS_TRANSCRIPTION_URL": "transcription.url",
     "VISAVIS_VOICE_SPEED": "voice.speed",
     "AGENT_URL": "remote.url",
     "AGENT_TOKEN": "remote.token",
@@ -100,6 +105,12 @@ _PLUGINS = {
 VOICES = {"piper.voice": "piper", "kokoro.voice": "kokoro"}
 """Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
 CHECKPOINTS = (".tar", ".pth", ".pt")
+CHOOSERS = {
+    "stages.asr": {"transcription.url": "openai", "whisper.model": "whisper", "whisper.language": "whisper"},
+    "stages.llm": {"llm.url": "openai", "llm.file": "gguf"},
+    "stages.tts": VOICES,
+}
+"""The same for every stage."""
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
 MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
@@ -183,11 +194,13 @@ def _resolve(
     sources = [_yaml(config, cwd, environ), _dotenv(cwd / ".env"), _environment(environ, "environment")]
     given = {key: value for source in sources for key, value in source.values.items()} | options
     problems = [problem for source in sources for problem in source.problems]
-    if _set(given, "llm.url") and "stages.llm" not in given:
-        given["stages.llm"] = Given("openai", "llm.url")
-    for key, name in VOICES.items():
-        if _set(given, key):
-            given.setdefault("stages.tts", Given(name, key))
+    for stage, choosers in CHOOSERS.items():
+        for key, name in choosers.items():
+            if _set(given, key):
+                given.setdefault(stage, Given(name, key))
+    for key in ("whisper.language", "transcription.language"):
+        if key in given and given[key].value == DETECT:
+            given.setdefault("stages.tts", Given("espeak", key))
     if "assistant.language" in given and not _english(given["assistant.language"].value):
         for key, name in {"stages.asr": "whisper", "stages.tts": "espeak"}.items():
             given.setdefault(key, Given(name, "assistant.language"))

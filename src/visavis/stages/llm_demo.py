@@ -24,11 +24,11 @@ from visavis.needs import speaks_english
 from visavis.settings import AssistantSettings, Settings
 from visavis.spoken_clock_pl import polish_clock
 from visavis.stages import LanguageModel, Message
+from visavis.stages.llama import Llama
 from visavis.stages.onnx import release_memory
 from visavis.stages.prepared import DemoBrains, load_prepared
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
-from visavis.stages.small_model import SmallModel
 from visavis.tools import Tool
 
 FACTS = "You are a helpful assistant. Answer in one short sentence."
@@ -76,7 +76,7 @@ def load_english(settings: Settings) -> DemoBrain:
     encoder = SentenceEncoder(
         store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
     )
-    model = SmallModel(next(store.path("smollm2-135m").glob("*.gguf")), settings.assistant.seed)
+    model = Llama(next(store.path("smollm2-135m").glob("*.gguf")), seed=settings.assistant.seed)
     brain = DemoBrain(
         load_replies(store, encoder, settings.assistant.seed), model, settings.assistant.instructions
     )
@@ -100,7 +100,7 @@ def load_replies(store: ModelStore, encoder: SentenceEncoder, seed: int) -> Repl
 class DemoBrain:
     """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
 
-    def __init__(self, replies: Replies, model: SmallModel, instructions: str) -> None:
+    def __init__(self, replies: Replies, model: Llama, instructions: str) -> None:
         self._replies = replies
         self._model = model
         self._instructions = instructions

@@ -15,17 +15,9 @@ from visavis.events import ToolCall
 from visavis.settings import LanguageModelSettings, Settings
 from visavis.stages import Message
 from visavis.stages.function_calls import StreamedCalls, declared, written
+from visavis.stages.openai_server import BACK_OFF, CONNECT_SECONDS, PASSING, TRIES, headers, reason, shown
 from visavis.tools import Tool
 
-TRIES = 3
-"""Attempts before the first piece of an answer; afterwards nothing is tried again."""
-BACK_OFF = 0.25
-"""Seconds before the second attempt; the third waits twice as long."""
-_PASSING = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
-"""HTTP statuses that may be gone at the next attempt."""
-_CONNECT_SECONDS = 5.0
-_LONGEST_MESSAGE = 300
-"""Characters of a server's error message that are passed on."""
 Piece = str | ToolCall
 Pieces = AsyncGenerator[Piece, None]
 
@@ -57,11 +49,11 @@ class OpenAIModel:
         self._key = settings.key.get_secret_value()
         self._model = settings.model
         self._url = settings.url.rstrip("/")
-        self._where = str(httpx2.URL(self._url).copy_with(username=None, password=None))
+        self._where = shown(self._url)
         patience = settings.timeout_seconds
         self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            timeout=httpx2.Timeout(patience, connect=min(_CONNECT_SECONDS, patience)),
+            headers=headers(self._key),
+            timeout=httpx2.Timeout(patience, connect=min(CONNECT_SECONDS, patience)),
         )
 
     async def aclose(self) -> None:
@@ -160,9 +152,9 @@ class OpenAIModel:
     async def _check(self, response: httpx2.Response) -> None:
         if response.is_success:
             return
-        reason = self._reason((await response.aread()).decode(errors="replace"))
-        error = self._refused(f"{response.status_code} {response.reason_phrase}: {reason}".rstrip(": "))
-        raise _Passing(error) if response.status_code in _PASSING else error
+        said = reason((await response.aread()).decode(errors="replace"), self._key)
+        error = self._refused(f"{response.status_code} {response.reason_phrase}: {said}".rstrip(": "))
+        raise _Passing(error) if response.status_code in PASSING else error
 
     def _delta(self, data: str) -> dict[str, Any]:
         """What one event of the stream adds to the answer; nothing when it is not well-formed."""
@@ -171,26 +163,17 @@ class OpenAIModel:
         except ValueError:
             return {}
         if isinstance(event, dict) and event.get("error"):
-            raise self._refused(self._reason(data))
+            raise self._refused(reason(data, self._key))
         try:
             delta = event["choices"][0]["delta"]
         except (LookupError, TypeError):
             return {}
         return delta if isinstance(delta, dict) else {}
 
-    def _reason(self, body: str) -> str:
-        """What the server gives as its reason, without the key in case it echoes it."""
-        try:
-            error: Any = json.loads(body)["error"]
-            text = str(error["message"] if isinstance(error, dict) else error)
-        except (ValueError, LookupError, TypeError):
-            text = " ".join(body.split())
-        return (text.replace(self._key, "(key)") if self._key else text)[:_LONGEST_MESSAGE]
-
-    def _refused(self, reason: str) -> VisavisError:
+    def _refused(self, why: str) -> VisavisError:
         return VisavisError(
             "LLM_REFUSED",
-            f"The language model at {self._where} refused: {reason}. "
+            f"The language model at {self._where} refused: {why}. "
             "Check VISAVIS_LLM_MODEL and VISAVIS_LLM_KEY.",
         )
 

@@ -44,8 +44,10 @@ _GREETING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """How near is near enough, chosen on the `tuning` parts of tests/data/paraphrases*.yaml, precision first: a
-    wrong prepared reply is worse than the language model's."""
+    """How near is near enough, chosen on the `tuning` parts of tests/data/paraphrases*.yaml.
+
+    Precision first: a wrong prepared reply is worse than the language model's.
+    """
 
     sure: float = 0.66
     """Score from which an entry answers in any case (score: see `Replies._scores`)."""

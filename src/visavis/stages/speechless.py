@@ -13,10 +13,10 @@ SENTENCES = {
     "einem echten Sprachmodell, dann können wir uns auf Deutsch unterhalten.",
     "es": "Solo soy una pequeña demo y únicamente hablo inglés y un poco de polaco. Conéctame a un modelo de "
     "lenguaje de verdad y podremos hablar en español.",
-    "fr": "Je ne suis qu'une petite démo et je ne parle qu'anglais et un peu polonais. Connectez-moi à un vrai "
-    "modèle de langage et nous pourrons parler en français.",
-    "it": "Sono solo una piccola demo e parlo soltanto inglese e un po' di polacco. Collegami a un vero modello "
-    "linguistico e potremo parlare in italiano.",
+    "fr": "Je ne suis qu'une petite démo et je ne parle qu'anglais et un peu polonais. Connectez-moi à un "
+    "vrai modèle de langage et nous pourrons parler en français.",
+    "it": "Sono solo una piccola demo e parlo soltanto inglese e un po' di polacco. Collegami a un vero "
+    "modello linguistico e potremo parlare in italiano.",
 }
 ENGLISH = (
     "I am only a small demo and speak nothing but English and a little Polish. "

@@ -1,4 +1,4 @@
-"""SmolLM2-135M on llama.cpp, inside this process."""
+"""Language models on llama.cpp, inside this process: any GGUF file, with the chat template that it holds."""
 
 from __future__ import annotations
 
@@ -17,41 +17,44 @@ import xllamacpp
 from visavis.errors import VisavisError
 from visavis.stages import Message
 
-_CONTEXT = 2048
-_MOST_TOKENS = 60
-"""Tokens of an answer."""
 
+class Llama:
+    """One model: answers are generated one after the other, in the order of asking."""
 
-class SmallModel:
-    """One model, one llama.cpp thread: answers are generated one after the other, in the order of asking."""
+    def __init__(
+        self, gguf: Path, *, seed: int, most_tokens: int = 60, context: int = 2048, threads: int = 1
+    ) -> None:
+        """`most_tokens` of an answer; `context`: tokens of a conversation and its answer; blocking.
 
-    def __init__(self, gguf: Path, seed: int) -> None:
-        self._seed = seed
+        Raises `VisavisError` (`LLM_FAILED`) when llama.cpp cannot open the file.
+        """
+        self._name, self._seed, self._most_tokens = gguf.name, seed, most_tokens
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="llama")
-        self._server = _open(gguf)
+        self._server = _open(gguf, context, threads)
 
     def warm_up(self, messages: Sequence[Message]) -> None:
         """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
         self._worker.submit(
-            self._server.handle_chat_completions, self._request(messages, 1, 1.0), _stop
+            self._server.handle_chat_completions, self._request(messages, 1, 1.0, 0.0), _stop
         ).result()
 
-    async def generate(self, messages: Sequence[Message], repeat_penalty: float) -> AsyncGenerator[str, None]:
+    async def generate(
+        self, messages: Sequence[Message], repeat_penalty: float = 1.0, temperature: float = 0.0
+    ) -> AsyncGenerator[str, None]:
         """The answer in pieces; closing it returns at once and stops the generation at its next token.
 
         Raises `VisavisError` (`LLM_FAILED`) when llama.cpp refuses or breaks.
         """
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | VisavisError | None] = asyncio.Queue()  # bounded by _MOST_TOKENS
+        pieces: asyncio.Queue[str | VisavisError | None] = asyncio.Queue()  # bounded by _most_tokens
         stopped = threading.Event()
 
         def put(item: str | VisavisError | None) -> None:
             if not stopped.is_set():
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
-        generation = self._worker.submit(
-            self._run, self._request(messages, _MOST_TOKENS, repeat_penalty), put, stopped
-        )
+        request = self._request(messages, self._most_tokens, repeat_penalty, temperature)
+        generation = self._worker.submit(self._run, request, put, stopped)
         try:
             while (item := await pieces.get()) is not None:
                 if isinstance(item, VisavisError):
@@ -64,7 +67,7 @@ class SmallModel:
     def _run(self, request: dict[str, Any], put: Any, stopped: threading.Event) -> None:
         def take(chunk: dict[str, Any]) -> bool:
             if "choices" not in chunk:
-                put(_failure(str(chunk.get("error", chunk))))
+                put(self._failure(chunk))
                 return True
             for choice in chunk["choices"]:
                 if text := choice["delta"].get("content"):
@@ -74,33 +77,40 @@ class SmallModel:
         try:
             self._server.handle_chat_completions(request, take)
         except Exception as error:
-            put(_failure(str(error)))
+            put(self._failure({"error": {"message": str(error)}}))
         put(None)
 
     def _request(
-        self, messages: Sequence[Message], most_tokens: int, repeat_penalty: float
+        self, messages: Sequence[Message], most_tokens: int, repeat_penalty: float, temperature: float
     ) -> dict[str, Any]:
         return {
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "max_tokens": most_tokens,
             "stream": True,
             "cache_prompt": True,
-            "temperature": 0.0,
+            "temperature": temperature,
             "repeat_penalty": repeat_penalty,
             "seed": self._seed,
+            "chat_template_kwargs": {"enable_thinking": False},  # nobody wants to wait, or to hear it
         }
 
+    def _failure(self, chunk: dict[str, Any]) -> VisavisError:
+        error = chunk.get("error")
+        what = error.get("message", error) if isinstance(error, dict) else chunk
+        advice = "Raise llm.context." if "context" in str(what) else "Try again."
+        return VisavisError("LLM_FAILED", f"The language model {self._name} failed: {what}. {advice}")
 
-def _open(gguf: Path) -> Any:
+
+def _open(gguf: Path, context: int, threads: int) -> Any:
     """llama.cpp's server object; its HTTP side, which cannot be left out, is made unreachable."""
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
-    params.n_ctx = _CONTEXT
+    params.n_ctx = context
     params.n_parallel = 1
     params.n_batch = 512
     params.n_ubatch = 128
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_Q8_0
     params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
@@ -120,13 +130,10 @@ def _open(gguf: Path) -> Any:
         except Exception as error:
             raise VisavisError(
                 "LLM_FAILED",
-                f"llama.cpp cannot open {gguf}: {error}. Check the file with: visavis models verify",
+                f"llama.cpp cannot open {gguf}: it is damaged, or of a kind that llama.cpp does not know "
+                f"({error}). Download it again; the demo brain's own is checked by: visavis models verify",
             ) from error
 
 
 def _stop(chunk: dict[str, Any]) -> bool:
     return True
-
-
-def _failure(what: str) -> VisavisError:
-    return VisavisError("LLM_FAILED", f"The demo brain's language model failed: {what}. Try again.")
