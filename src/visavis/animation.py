@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import soxr
 from numpy.typing import NDArray
 
 from visavis import plugins
-from visavis.arkit import COUNT, Weights
+from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media, to_pcm
 from visavis.configuration import load_settings
 from visavis.errors import VisavisError
 from visavis.faces import FaceEngine
 from visavis.faces.accents import LoudAccents
 from visavis.faces.framing import Samples
+from visavis.faces.guided import Guided
 from visavis.faces.life import Life
 from visavis.faces.speech_face import TIMED
-from visavis.media_files import open_sound
+from visavis.media_files import SoundFile, open_sound
 from visavis.settings import Settings
 from visavis.track import Retime, Track, check_fps
 
@@ -44,19 +46,33 @@ def animate(
     *,
     life: bool = True,
     seed: int = 0,
+    text: str | None = None,
+    language: str = "en",
 ) -> Track:
     """The face of recorded speech, far faster than real time.
 
     `samples`: see `Audio`; `rate` in Hz; `fps` 1 to 120. `engine` is a name as in the setting `face.engine`,
     or what `load_face` returned, which saves loading it again. `life` adds blinks, gaze, brows and breath,
     the same for the same `seed`. Samples that are not finite numbers count as silence.
-    Raises `VisavisError` when there is no sound, or the engine cannot be had or fails.
+
+    `text` is what is said, word for word, in `language` (a code such as `pl`). Then lips meet exactly where
+    they do, and the track has the times of words and phonemes. English needs nothing else, other languages
+    espeak-ng.
+
+    Raises `VisavisError` when there is no sound, the engine cannot be had or fails, or something else is said
+    than the text.
     """
-    stream = FaceStream(rate, fps, engine, life=life, seed=seed)
+    check_fps(fps)
+    check_rate(rate)
+    face = load_face(engine) if isinstance(engine, str) else engine
     heard = to_mono(samples)
     if not len(heard):
         raise VisavisError("NO_SOUND", "There is nothing to animate: no samples.")
-    return Track(fps, stream.feed(heard, last=True))
+    track = Track(fps, neutral(0))
+    if text is not None:
+        face, track = _guided(face, [heard], rate, text, language, track)
+    stream = FaceStream(rate, fps, face, life=life, seed=seed)
+    return replace(track, weights=stream.feed(heard, last=True))
 
 
 def animate_file(
@@ -66,26 +82,59 @@ def animate_file(
     *,
     life: bool = True,
     seed: int = 0,
+    text: str | None = None,
+    language: str = "en",
     progress: Callable[[float, float | None], None] | None = None,
 ) -> Track:
     """The face of the speech in an audio or video file, with memory for the track but not for the sound.
 
-    As `animate`; `progress` is told the seconds done and, where the file says it, the seconds in all.
-    Raises `VisavisError` when the file cannot be read or has no sound.
+    As `animate`; with a `text` the sound is read twice. `progress` is told the seconds done and, where the
+    file says it, the seconds in all. Raises `VisavisError` when the file cannot be read or has no sound.
     """
     path = Path(path)
     check_fps(fps)
     face = load_face(engine) if isinstance(engine, str) else engine
-    with open_sound(path) as sound:
-        stream = FaceStream(sound.rate, fps, face, life=life, seed=seed)
-        parts, heard = [], 0
+    track = Track(fps, neutral(0), source=path.name)
+    part = 1.0 if text is None else 0.5
+
+    def pieces(sound: SoundFile, before: float) -> Iterator[Samples]:
+        heard = 0
         for piece in _pieces(sound.pieces(), sound.rate * PIECE // MEDIA.fps):
-            parts.append(stream.feed(piece))
+            yield piece
             heard += len(piece)
             if progress is not None:
-                progress(heard / sound.rate, sound.seconds)
+                progress(before + part * heard / sound.rate, sound.seconds)
+
+    if text is not None:
+        with open_sound(path) as sound:
+            check_rate(sound.rate)
+            face, track = _guided(face, pieces(sound, 0.0), sound.rate, text, language, track)
+    with open_sound(path) as sound:
+        stream = FaceStream(sound.rate, fps, face, life=life, seed=seed)
+        before = (1 - part) * (sound.seconds or 0.0)
+        parts = [stream.feed(piece) for piece in pieces(sound, before)]
         parts.append(stream.feed(np.zeros(0, np.float32), last=True))
-    return Track(fps, np.concatenate(parts), source=path.name)
+    return replace(track, weights=np.concatenate(parts))
+
+
+def _guided(
+    face: FaceEngine, pieces: Iterable[Samples], rate: int, text: str, language: str, track: Track
+) -> tuple[FaceEngine, Track]:
+    """The engine that also knows what is said in this sound, and the track with it."""
+    from visavis.alignment import align, check, ear, voice  # here, for they load our voice and its net
+
+    check(text)
+    net = face if face.name == "net" else load_face("net")
+    found = align(_resampled(pieces, rate, ear.SAMPLE_RATE), text, voice.voice_of(language), net)
+    words = replace(track, words=found.words, phonemes=found.phonemes, text=" ".join(text.split()))
+    return Guided(face, found.phonemes), words
+
+
+def _resampled(pieces: Iterable[Samples], rate: int, target: int) -> Iterator[Samples]:
+    resample = soxr.ResampleStream(rate, target, 1)
+    for piece in pieces:
+        yield resample.resample_chunk(piece)
+    yield resample.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def load_face(name: str = "net", settings: Settings | None = None) -> FaceEngine:
@@ -103,6 +152,12 @@ def load_face(name: str = "net", settings: Settings | None = None) -> FaceEngine
         "faces", name, settings or load_settings({}, None, os.environ, Path.cwd())
     )
     return engine
+
+
+def check_rate(rate: int) -> None:
+    """Raises `VisavisError` for samples a second that cannot be animated."""
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise VisavisError("BAD_RATE", f"Sound at {rate} Hz: {LOWEST_RATE} to {HIGHEST_RATE} Hz can be used.")
 
 
 class FaceStream:
@@ -127,10 +182,7 @@ class FaceStream:
         seed: int = 0,
     ) -> None:
         check_fps(fps)
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            raise VisavisError(
-                "BAD_RATE", f"Sound at {rate} Hz: {LOWEST_RATE} to {HIGHEST_RATE} Hz can be used."
-            )
+        check_rate(rate)
         face = load_face(engine) if isinstance(engine, str) else engine
         self._name, self._moves = face.name, face.open(MEDIA, seed)
         self._resample = soxr.ResampleStream(rate, MEDIA.rate, 1) if rate != MEDIA.rate else None

@@ -42,6 +42,20 @@ ConfigOption = Annotated[
 DebugOption = Annotated[
     bool | None, typer.Option("--debug/--no-debug", help="More logs, and tracebacks of errors.")
 ]
+AvatarOption = Annotated[
+    str | None, typer.Option("--avatar", help="Video: whose face it is, mia, daniel, ... or a .glb file.")
+]
+SizeOption = Annotated[str | None, typer.Option("--size", help="Video: width and height, such as 640x480.")]
+BackgroundOption = Annotated[
+    str | None,
+    typer.Option("--background", help="Video: a colour such as #dfe5ea, two for a gradient, or an image."),
+]
+H264Option = Annotated[
+    bool,
+    typer.Option(
+        "--h264", help="Video: an .mp4 for players that do not know VP9; its encoder, x264, is under the GPL."
+    ),
+]
 
 
 @app.callback()
@@ -85,20 +99,37 @@ def serve(
 @app.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
-    out: Annotated[Path, typer.Argument(help="The WAV file; the face track goes beside it as .json.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="A WAV file, with the face track beside it as .json; or a video: .mp4, .webm, .gif."
+        ),
+    ],
     speed: Annotated[float | None, typer.Option(help="Speed of the voice, 0.5 to 2.")] = None,
     engine: Annotated[
         str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
     ] = None,
+    avatar: AvatarOption = None,
+    fps: Annotated[int, typer.Option(help="Video: frames a second, 1 to 60.")] = 30,
+    size: SizeOption = None,
+    background: BackgroundOption = None,
+    h264: H264Option = False,
     config: ConfigOption = None,
     debug: DebugOption = None,
 ) -> None:
-    """Speak TEXT into a WAV file, with the face that goes with it."""
+    """Speak TEXT into a WAV file, with the face that goes with it, or into a video of the avatar."""
     with readable_errors(debug=bool(debug)):
-        settings = _settings({"voice.speed": speed, "face.engine": engine, "debug": debug}, config)
+        options = {"voice.speed": speed, "face.engine": engine, "avatar": avatar, "debug": debug}
+        settings = _settings(options, config)
+        from visavis import cli_video
         from visavis.say import speak, write
 
-        spoken = speak(text, settings, by_ear=engine is not None)
+        by_ear = engine is not None
+        if cli_video.is_video(out, avatar=avatar, size=size, background=background, h264=h264):
+            look = cli_video.Look(fps, size, background, h264)
+            typer.echo(cli_video.say(text, out, settings, look, by_ear=by_ear))
+            return
+        spoken = speak(text, settings, by_ear=by_ear)
         track = write(spoken, out)
         seconds = len(spoken.weights) / spoken.media.fps
         typer.echo(f"{out}: {seconds:.2f} s; {track}: {len(spoken.weights)} frames")
@@ -124,6 +155,13 @@ def animate(
         bool | None, typer.Option("--life/--no-life", help="Blinks, gaze, brows, breath.")
     ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="Show what the face does, in numbers.")] = False,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="What is said, word for word: the text, @FILE or FILE.txt. Lips then close exactly."
+        ),
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="The language of the text: en, pl, ...")] = None,
     config: ConfigOption = None,
     debug: DebugOption = None,
 ) -> None:
@@ -132,7 +170,12 @@ def animate(
         settings = _settings({"face.engine": engine, "face.life": life, "debug": debug}, config)
         from visavis import cli_animate
 
-        typer.echo(cli_animate.run(source, out, settings, fps=fps, head=into, show_stats=stats))
+        transcript = cli_animate.read_text(text, language or settings.assistant.language)
+        typer.echo(
+            cli_animate.run(
+                source, out, settings, fps=fps, head=into, show_stats=stats, transcript=transcript
+            )
+        )
 
 
 @app.command()

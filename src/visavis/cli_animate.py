@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,12 +19,47 @@ from visavis.errors import VisavisError
 from visavis.settings import Settings
 from visavis.track_stats import stats, table
 
+LONGEST_FILE = 1_000_000
+"""Characters that are read of a transcript, more than can be aligned."""
 MISSING = 0.5
 """Seconds of sound less than the file announces that are worth saying."""
 
 
+class Transcript(NamedTuple):
+    """What is said in a recording, and the code of its language."""
+
+    text: str
+    language: str
+
+
+def read_text(given: str | None, language: str) -> Transcript | None:
+    """The option `--text`: a text itself, `@FILE`, or the path of a .txt file; None when it was not given.
+
+    Raises `VisavisError` when the file cannot be read or holds no text.
+    """
+    if given is None:
+        return None
+    if not given.startswith("@") and not (given.endswith(".txt") and len(given.split()) == 1):
+        return Transcript(given, language)
+    path = Path(given.removeprefix("@"))
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return Transcript(file.read(LONGEST_FILE), language)
+    except OSError as error:
+        raise VisavisError("CANNOT_READ", f"Cannot read the text {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise VisavisError("NOT_TEXT", f"{path} is not a text in UTF-8.") from error
+
+
 def run(
-    source: Path, out: Path, settings: Settings, *, fps: float, head: Path | None, show_stats: bool
+    source: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    fps: float,
+    head: Path | None,
+    show_stats: bool,
+    transcript: Transcript | None = None,
 ) -> str:
     """Animate `source` into `out`, with a progress bar; returns a sentence about what was written.
 
@@ -46,7 +82,10 @@ def run(
             show(done, total)
 
         life, seed = settings.face.life, settings.assistant.seed
-        track = animate_file(source, fps, face, life=life, seed=seed, progress=progress)
+        text, language = transcript or (None, "")
+        track = animate_file(
+            source, fps, face, life=life, seed=seed, text=text, language=language, progress=progress
+        )
     elapsed = time.perf_counter() - began
     exports.write_whole(out, partial(write, track))
     if show_stats:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import structlog
 from tests.tracks import recordings
+from tests.tracks.conftest import SENTENCE
 from typer.testing import CliRunner
 
 from visavis import cli
@@ -105,3 +106,32 @@ def test_what_cannot_work_is_one_sentence(arguments: list[str], reason: str, fil
     Path("notes.txt").write_text("no sound in here\n" * 50)
     assert reason in animate(*arguments, code=2)
     assert not list(Path().glob("face.*"))
+
+
+# -- with a transcript ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("way", ["text", "@file", "path"])
+def test_a_transcript_gives_words_and_phonemes(way: str, film: Path) -> None:
+    Path("said.txt").write_text(f"\ufeff{SENTENCE}\n", encoding="utf-8")
+    animate(film, "face.json", "--text", {"text": SENTENCE, "@file": "@said.txt", "path": "said.txt"}[way])
+    track = Track.load("face.json")
+    assert track.text == SENTENCE
+    assert [word.text for word in track.words] == SENTENCE.split()
+    assert "".join(phoneme.symbol for phoneme in track.phonemes or ()).count("b") == 4  # Bob, blue, by
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--text", ""], "The text is empty"),
+        (["--text", "@nowhere"], "Cannot read the text nowhere"),
+        (["--text", "nowhere.txt"], "Cannot read the text nowhere.txt"),
+        (["--text", "@film.mp4"], "is not a text in UTF-8"),
+        (["--text", "What a lovely little garden of mine, cried the queen."], "does not fit what is said"),
+        (["--text", "Witaj.", "--language", "xx"], "There is no voice for 'xx'"),
+    ],
+)
+def test_a_transcript_that_cannot_be_used_is_one_sentence(
+    arguments: list[str], reason: str, film: Path
+) -> None:
+    assert reason in animate(film, "face.csv", *arguments, code=2)
+    assert not Path("face.csv").exists()
