@@ -52,6 +52,7 @@ class Conversation:
             case ev.ActionDone():
                 self._out.append(event)
             case ev.ToolResult(call):
+                self._cite(event.sources)
                 self._out.append(event)
                 self._tool_done(call, now)
             case ev.Played():
@@ -372,6 +373,8 @@ class Conversation:
         turn.forget(now)
 
     def _cite(self, sources: tuple[ev.Source, ...]) -> None:
+        if not sources:
+            return
         turn = self._unfinished
         known = self._cited if turn is None else turn.sources
         known += tuple(source for source in sources if source not in known)

@@ -371,6 +371,8 @@ class ToolResult:
     call: str
     output: str
     failed: bool = False
+    sources: tuple[Source, ...] = ()
+    """Where `output` is from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from visavis.agents import Brief
 from visavis.events import Source
 from visavis.stages import Message
-from visavis.stages.looked_up import told, with_all
+from visavis.stages.looked_up import told
 from visavis.stages.quote import quote
 
 HOURS = Source("Shop: Hours", "", "Monday: 8 to 18\nSunday: closed")
 BREAD = Source("Shop: Bread", "", "Rye bread costs 4 euros.")
+
+
+@dataclass
+class Shelf:
+    whole: str
+
+    def search(self, question: str) -> tuple[Source, ...]:
+        return ()
+
+
 ASKED = [Message("system", "Be kind."), Message("assistant", "Hi!"), Message("user", "When do you open?")]
 
 
@@ -25,7 +38,7 @@ def test_passages_are_in_the_instructions_and_with_the_question() -> None:
 
 
 def test_what_the_instructions_say_already_is_not_said_again() -> None:
-    known = with_all("Be kind.", f"# {HOURS.title}\n{HOURS.excerpt}")
+    known = Brief("Be kind.", library=Shelf(f"# {HOURS.title}\n{HOURS.excerpt}")).informed
     messages = [Message("system", known), ASKED[-1]]
     assert told(messages, (HOURS,))[0] == messages[0]
     system = told(messages, (HOURS, BREAD))[0].text
@@ -36,7 +49,7 @@ def test_what_the_instructions_say_already_is_not_said_again() -> None:
 def test_there_may_be_no_instructions_and_nothing_found() -> None:
     assert told(ASKED[-1:], (BREAD,))[0].text.startswith("This was looked up")
     assert told(ASKED, ()) == ASKED
-    assert with_all("Be kind.", "") == "Be kind."
+    assert Brief("Be kind.", library=Shelf("")).informed == Brief("Be kind.").informed == "Be kind."
 
 
 def embed(text: str) -> NDArray[np.float32]:

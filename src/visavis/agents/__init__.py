@@ -18,6 +18,9 @@ from visavis.tools import Tool
 __all__ = ["Agent", "AgentEngine", "Brief", "Tool"]
 
 
+KNOWN = "This is what you know:"
+
+
 class Library(Protocol):
     """What can be looked up; see `knowledge`."""
 
@@ -45,6 +48,12 @@ class Brief:
     """A code such as `pl`; empty is the one in the settings."""
     library: Library | None = None
     """For agents that look things up by themselves; the others have a tool for it."""
+
+    @property
+    def informed(self) -> str:
+        """The instructions, with all there is to know when that is short."""
+        whole = self.library.whole if self.library is not None else ""
+        return f"{self.instructions}\n\n{KNOWN}\n\n{whole}".lstrip() if whole else self.instructions
 
 
 class Agent(Protocol):

@@ -17,7 +17,6 @@ from visavis.languages import ENGLISH, base
 from visavis.memory import Memory
 from visavis.settings import AssistantSettings, Settings
 from visavis.stages import LISTEN_RATE
-from visavis.stages.looked_up import with_all
 from visavis.workers import Workers
 
 DEMO_BRAIN = "demo"
@@ -43,7 +42,9 @@ class Cascade:
     @asynccontextmanager
     async def open(self, brief: Brief) -> AsyncIterator[Interlocutor]:
         """A fresh conversation; leaving the context ends everything it started."""
-        memory = Memory(self._instructions(brief), self.assistant.memory_turns, history=brief.history)
+        # The demo brain is too small to find anything in what it is told.
+        told = brief.instructions if self.names["llm"] == DEMO_BRAIN else brief.informed
+        memory = Memory(told, self.assistant.memory_turns, history=brief.history)
         async with anyio.create_task_group() as tasks:
             hears = base(brief.language) if brief.language else None
             language = hears or self._language
@@ -53,12 +54,6 @@ class Cascade:
             finally:
                 tasks.cancel_scope.cancel()
                 agent.close()
-
-    def _instructions(self, brief: Brief) -> str:
-        """With all there is to know when that is short; the demo brain is too small to look for it there."""
-        if brief.library is None or self.names["llm"] == DEMO_BRAIN:
-            return brief.instructions
-        return with_all(brief.instructions, brief.library.whole)
 
     @property
     def _language(self) -> str | None:

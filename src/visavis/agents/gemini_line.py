@@ -117,7 +117,7 @@ class Dialler:
             speech_config=types.SpeechConfig(
                 voice_config=voice, language_code=brief.language or settings.language or None
             ),
-            system_instruction=brief.instructions or None,
+            system_instruction=brief.informed or None,
             input_audio_transcription=types.AudioTranscriptionConfig(),
             output_audio_transcription=types.AudioTranscriptionConfig(),
             realtime_input_config=self._activity_detection(),

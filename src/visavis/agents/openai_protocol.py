@@ -38,7 +38,7 @@ def configure(settings: OpenAISettings, brief: Brief) -> Wire:
     """The `session.update` that makes a fresh session ours."""
     voice = brief.voice or settings.voice
     session: Wire = {
-        "instructions": brief.instructions,
+        "instructions": brief.informed,
         "tools": [{"type": "function", **asdict(tool)} for tool in brief.tools],
         "tool_choice": "auto",
     }

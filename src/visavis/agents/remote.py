@@ -229,7 +229,7 @@ class RemoteAgent:
     async def _welcome(self, line: Line, hello: protocol.Hello) -> None:
         line.agree(hello)
         history = self._transcript.messages()
-        await _try(line.send(protocol.welcome(hello, self._brief.instructions, history)))
+        await _try(line.send(protocol.welcome(hello, self._brief.informed, history)))
         if self._mic:
             await _try(line.send({"type": "mic_on"}))
 

@@ -8,13 +8,7 @@ from dataclasses import replace
 from visavis.events import Source
 from visavis.stages import Message
 
-KNOWN = "This is what you know:"
 FOUND = "This was looked up for the question. Use what answers it; if nothing does, say that you do not know."
-
-
-def with_all(instructions: str, knowledge: str) -> str:
-    """Instructions that hold all there is to know."""
-    return f"{instructions}\n\n{KNOWN}\n\n{knowledge}" if knowledge else instructions
 
 
 def told(messages: Sequence[Message], passages: tuple[Source, ...]) -> list[Message]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -50,8 +50,16 @@ class ClientTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Sourced:
+    """A tool's value and where it is from, which the client shows."""
+
+    value: Any
+    sources: tuple[ev.Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTool:
-    """Runs here: `run` takes the arguments, which keep to the schema, and returns any JSON value.
+    """Runs here: `run` takes the arguments, which keep to the schema, and returns any JSON value or `Sourced`.
 
     It may take `seconds`. What it raises is a failed result; only of a `ToolError` the model reads the text.
     """
@@ -155,5 +163,7 @@ def _checked(arguments: Any, validator: Draft202012Validator) -> dict[str, Any]:
 
 def _result(call: ev.ToolCall, value: Any) -> ev.ToolResult:
     """A value as the model reads it: text as it is, everything else as JSON."""
+    if isinstance(value, Sourced):
+        return replace(_result(call, value.value), sources=value.sources)
     output = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
     return ev.ToolResult(call.call, output[:LONGEST_OUTPUT])
