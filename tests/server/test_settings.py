@@ -135,6 +135,25 @@ def test_another_language_chooses_ears_and_voice(
     assert (stages.asr, stages.tts) == (asr, tts)
 
 
+@pytest.mark.parametrize(
+    ("environment", "asr", "llm", "tts"),
+    [
+        ({"VISAVIS_TRANSCRIPTION_URL": "http://localhost:8000/v1"}, "openai", "demo", "hibari"),
+        ({"VISAVIS_TRANSCRIPTION_URL": "http://a/v1", "ASSISTANT_LANGUAGE": "pl"}, "openai", "demo", "espeak"),
+        ({"VISAVIS_WHISPER__LANGUAGE": "detect"}, "whisper", "demo", "espeak"),
+        ({"VISAVIS_WHISPER__MODEL": "small"}, "whisper", "demo", "hibari"),
+        ({"VISAVIS_LLM_FILE": "~/model.gguf"}, "moonshine", "gguf", "hibari"),
+        ({"VISAVIS_LLM_FILE": "a.gguf", "VISAVIS_LLM_URL": "http://a/v1"}, "moonshine", "openai", "hibari"),
+        ({"VISAVIS_LLM_FILE": "a.gguf", "VISAVIS_STAGES__LLM": "demo"}, "moonshine", "demo", "hibari"),
+    ],
+)
+def test_a_setting_chooses_the_plugin_that_it_is_for(
+    tmp_path: Path, environment: dict[str, str], asr: str, llm: str, tts: str
+) -> None:
+    stages = load_settings({}, None, environment, tmp_path).stages
+    assert (stages.asr, stages.llm, stages.tts) == (asr, llm, tts)
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path) -> None:
     assert load_settings({}, None, {"VISAVIS_MODELS": "~/m"}, tmp_path).models.cache == Path.home() / "m"
 
