@@ -313,8 +313,7 @@ def test_the_conversation_is_remembered(partner: Partner) -> None:
 
 
 @pytest.mark.parametrize("failed", [False, True])
-@pytest.mark.parametrize("name", ["embedded", "openai", "openai-beta"])
-def test_a_tool_is_called_and_its_result_answered(name: str, voice: SimulatedVoice, failed: bool) -> None:
+def test_a_tool_is_called_and_its_result_answered(partner: Partner, failed: bool) -> None:
     async def script(it: Partner, user: Listener) -> None:
         await user.write('weather please {"city": "Paris"}')
         call = await user.came(ev.ToolCall)
@@ -328,7 +327,21 @@ def test_a_tool_is_called_and_its_result_answered(name: str, voice: SimulatedVoi
         assert await user.ask("And now?") == it.answer("And now?")
         assert not user.of(ev.Problem)
 
-    talk(REMEMBERING[name](voice), script, WITH_TOOL)
+    talk(partner, script, WITH_TOOL)
+
+
+def test_whoever_interrupts_a_tool_gets_the_next_answer(partner: Partner) -> None:
+    async def script(it: Partner, user: Listener) -> None:
+        await user.write('weather please {"city": "Paris"}')
+        call = await user.came(ev.ToolCall)
+        await user.interrupt()
+        assert user.of(ev.StateChanged)[-1].state == "listening"
+        user.feed(ev.ToolResult(call.call, "sunny"))
+        assert await user.ask("And now?") == it.answer("And now?")
+        assert len(user.of(ev.ReplyDone)) == 1
+        assert not user.of(ev.Problem)
+
+    talk(partner, script, WITH_TOOL)
 
 
 @pytest.mark.parametrize("heard", [0.05, 0.25, 0.5, 0.75, 0.97])

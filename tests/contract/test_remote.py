@@ -361,6 +361,7 @@ def test_whatever_an_agent_sends_is_understood_or_malformed(message: dict[str, A
         protocol.read_words,
         protocol.read_phonemes,
         protocol.read_action,
+        protocol.read_call,
         protocol.read_emotion,
     ):
         try:

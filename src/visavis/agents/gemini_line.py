@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from visavis.agents import Brief
 from visavis.agents.upstream import Refused
 from visavis.errors import VisavisError
+from visavis.events import ToolResult
 from visavis.settings import GeminiSettings
 from visavis.stages import Message
 
@@ -56,6 +57,12 @@ class Line:
 
     async def send_audio(self, pcm: bytes) -> None:
         await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO))
+
+    async def send_result(self, name: str, result: ToolResult) -> None:
+        """What a function that the model called has returned."""
+        response = {"error" if result.failed else "output": result.output}
+        answer = types.FunctionResponse(id=result.call, name=name, response=response)
+        await self._session.send_tool_response(function_responses=[answer])
 
     async def end_audio(self) -> None:
         await self._session.send_realtime_input(audio_stream_end=True)
@@ -125,8 +132,7 @@ class Dialler:
         )
         if settings.thinking_budget >= 0:
             config.thinking_config = types.ThinkingConfig(thinking_budget=settings.thinking_budget)
-        if settings.google_search_grounding:
-            config.tools = [types.Tool(google_search=types.GoogleSearch())]
+        config.tools = [*self._tools(brief)] or None
         if settings.context_window_compression:
             config.context_window_compression = types.ContextWindowCompressionConfig(
                 sliding_window=types.SlidingWindow()
@@ -138,6 +144,21 @@ class Dialler:
         if history and handle is None and self._initial_history:
             config.history_config = types.HistoryConfig(initial_history_in_client_content=True)
         return config
+
+    def _tools(self, brief: Brief) -> Iterator[types.Tool]:
+        if brief.tools:
+            yield types.Tool(
+                function_declarations=[
+                    types.FunctionDeclaration(
+                        name=tool.name,
+                        description=tool.description,
+                        parameters_json_schema=dict(tool.parameters),
+                    )
+                    for tool in brief.tools
+                ]
+            )
+        if self._settings.google_search_grounding:
+            yield types.Tool(google_search=types.GoogleSearch())
 
     def _activity_detection(self) -> types.RealtimeInputConfig | None:
         settings = self._settings

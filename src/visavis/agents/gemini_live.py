@@ -104,6 +104,7 @@ class GeminiAgent:
         self._outdated = False  # the session that is being opened does not know all that was said
         self._leaving = False  # the server has announced that it closes the connection
         self._reply: str | None = None  # the reply that is being sent
+        self._calls: dict[str, str] = {}  # the functions that this session waits for, and their names
         self._count = 0
         self._asked = False  # the user waits for an answer
         self._speaking = False  # the last reply may still be heard
@@ -138,7 +139,9 @@ class GeminiAgent:
             case ev.CancelReply(reply, _, text):
                 await self._cancel(reply, text)
             case ev.ToolResult():
-                pass  # it has called none
+                name = self._calls.pop(event.call, None)
+                if self._line is not None and name is not None:
+                    await _try(self._line.send_result(name, event))
             case _:
                 try:
                     await self._ask(event, await self._upstream.get())
@@ -227,6 +230,7 @@ class GeminiAgent:
     async def _serve(self, line: Line) -> None:
         """Hear a session until it is to be replaced; raises `VisavisError` when it is lost."""
         self._leaving = self._dropping = self._open = False
+        self._calls.clear()
         self._recent = _Sound(REPLAYED)
         with anyio.CancelScope() as self._scope:
             try:
@@ -252,6 +256,10 @@ class GeminiAgent:
             self._leaving = True
         if (content := message.server_content) is not None:
             await self._understand(content)
+        if message.tool_call is not None:
+            await self._called(message.tool_call.function_calls or [])
+        for call in (cancelled.ids or ()) if (cancelled := message.tool_call_cancellation) else ():
+            self._calls.pop(call, None)
         if self._leaving and self._handle is not None and self._reply is None and not self._asked:
             self._leave()  # the next session goes on where this one was; without a handle it is told
 
@@ -298,6 +306,15 @@ class GeminiAgent:
         await self._emit(ev.ReplyStarted(reply))
         return reply
 
+    async def _called(self, calls: list[types.FunctionCall]) -> None:
+        await self._user_said()
+        self._settle()
+        self._asked, self._handle = True, None
+        for call in calls:
+            if call.id and call.name:
+                self._calls[call.id] = call.name
+                await self._emit(ev.ToolCall(call.id, call.name, call.args or {}))
+
     async def _stopped(self) -> None:
         """Gemini has heard the user speak and says no more."""
         self._reply, self._dropping = None, True
@@ -311,7 +328,7 @@ class GeminiAgent:
             self._reply = None
             await self._user_said(before=reply)  # its transcript may come late
             await self._emit(ev.ReplyDone(reply))
-        if content.turn_complete and not self._open and (self._asked or self._heard):
+        if content.turn_complete and not (self._open or self._calls) and (self._asked or self._heard):
             # Gemini may choose not to answer; nobody waits for it then.
             await self._user_said()
             await self._emit(ev.UserSaid(""))

@@ -147,7 +147,8 @@ class RemoteAgent:
             case ev.CancelReply(reply, heard, text):
                 await self._cancel(reply, heard, text)
             case ev.ToolResult():
-                pass  # it has called none
+                if (line := self._upstream.connection) is not None:
+                    await _try(line.send(protocol.tool_result(event)))
             case _:
                 try:
                     await self._ask(event, await self._upstream.get())
@@ -229,7 +230,8 @@ class RemoteAgent:
     async def _welcome(self, line: Line, hello: protocol.Hello) -> None:
         line.agree(hello)
         history = self._transcript.messages()
-        await _try(line.send(protocol.welcome(hello, self._brief.informed, history)))
+        brief = self._brief
+        await _try(line.send(protocol.welcome(hello, brief.informed, history, brief.tools)))
         if self._mic:
             await _try(line.send({"type": "mic_on"}))
 
@@ -271,6 +273,8 @@ class RemoteAgent:
             case "trigger_action":
                 name, arguments = protocol.read_action(message)
                 await self._emit(ev.Action(name, arguments))
+            case "tool_call":
+                await self._emit(protocol.read_call(message))
             case "error":
                 await self._fail(*protocol.read_error(message))
             case other:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, get_args
 
 import orjson
@@ -12,6 +13,7 @@ import pybase64
 
 from visavis import events as ev
 from visavis.stages import Message as Said
+from visavis.tools import Tool
 
 RATE = 24_000
 """Hz of the audio in both directions until a hello says otherwise."""
@@ -64,7 +66,7 @@ def encoded(pcm: bytes) -> str:
 
 
 # -- to the agent ----------------------------------------------------------------------------------------
-def welcome(hello: Hello, instructions: str, history: list[Said]) -> Message:
+def welcome(hello: Hello, instructions: str, history: list[Said], tools: Iterable[Tool]) -> Message:
     """The answer to an agent's hello."""
     return {
         "type": "hello",
@@ -73,8 +75,14 @@ def welcome(hello: Hello, instructions: str, history: list[Said]) -> Message:
         "output_rate": hello.output_rate,
         "binary": hello.binary,
         "instructions": instructions,
+        "tools": [asdict(tool) for tool in tools],
         "history": [{"role": said.role, "text": said.text} for said in history],
     }
+
+
+def tool_result(result: ev.ToolResult) -> Message:
+    """What came of a `tool_call`."""
+    return {"type": "tool_result", "call_id": result.call, "output": result.output, "failed": result.failed}
 
 
 def interrupt(response: str | None, heard: float, text: str) -> Message:
@@ -118,6 +126,14 @@ def read_action(message: Message) -> tuple[str, Message]:
     if not name:
         raise Malformed("trigger_action needs a function_name")
     return name[:LONGEST_NAME], _field(message, "arguments", dict, {})
+
+
+def read_call(message: Message) -> ev.ToolCall:
+    """The tool that the agent calls."""
+    call, name = text(message, "call_id"), text(message, "name")
+    if not call or not name:
+        raise Malformed("tool_call needs a call_id and a name")
+    return ev.ToolCall(call[:LONGEST_NAME], name, message.get("arguments") or {})
 
 
 def read_emotion(message: Message) -> tuple[ev.EmotionName, float | None]:

@@ -11,6 +11,7 @@ import orjson
 from websockets.asyncio.server import ServerConnection
 
 from visavis.audio import BYTES
+from visavis.simulators.calls import SAYS, wanted
 from visavis.simulators.ears import Ears
 from visavis.simulators.voice import RATE
 
@@ -34,6 +35,7 @@ class SimulatedSession:
         """The user's voice."""
         self._ears = Ears(INPUT_RATE)
         self._reply: asyncio.Task[None] | None = None
+        self._calls: dict[str, asyncio.Future[str]] = {}
         self._awaits_history = False
         self._sent = 0
 
@@ -79,6 +81,8 @@ class SimulatedSession:
     async def _understand(self, message: dict[str, Any]) -> None:
         if (content := message.get("clientContent")) is not None:
             await self._append(content)
+        elif (response := message.get("toolResponse")) is not None:
+            self._returned(response["functionResponses"])
         elif (realtime := message.get("realtimeInput")) is not None and not self._awaits_history:
             if (text := realtime.get("text")) is not None:
                 await self._interrupt()
@@ -110,6 +114,9 @@ class SimulatedSession:
         """The user takes the turn; whatever was sent stays in the context."""
         if self._reply is not None:
             await self.stop()
+            if self._calls:
+                await self.send({"toolCallCancellation": {"ids": list(self._calls)}})
+                self._calls.clear()
             await self.send({"serverContent": {"interrupted": True}})
             await self.send({"serverContent": {"turnComplete": True}})
 
@@ -127,7 +134,28 @@ class SimulatedSession:
         spoken = self._how.late_transcript and question == self._how.hears
         self.context.append(("user", question))
         self._simulator.asked.append(list(self.context))
-        self._reply = asyncio.create_task(self._speak(self._how.answers.format(question), spoken))
+        call = wanted(question, self._functions())
+        answer = (
+            self._speak(self._how.answers.format(question), spoken) if call is None else self._call(*call)
+        )
+        self._reply = asyncio.create_task(answer)
+
+    def _functions(self) -> list[str]:
+        declared = [tool.get("functionDeclarations", []) for tool in self.setup.get("tools", [])]
+        return [function["name"] for functions in declared for function in functions]
+
+    async def _call(self, name: str, arguments: str) -> None:
+        """Call a function; what comes of it is what is said."""
+        id = f"call-{len(self._simulator.asked)}"
+        self._calls[id] = asyncio.get_running_loop().create_future()
+        call = {"id": id, "name": name, "args": orjson.loads(arguments)}
+        await self.send({"toolCall": {"functionCalls": [call]}})
+        await self._speak(SAYS.format(await self._calls[id]), late=False)
+
+    def _returned(self, responses: list[dict[str, Any]]) -> None:
+        for one in responses:
+            if (waiting := self._calls.pop(one["id"], None)) is not None:
+                waiting.set_result(one["response"].get("output") or one["response"]["error"])
 
     async def _speak(self, text: str, late: bool) -> None:
         self._sent = 0

@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from visavis.audio import BYTES, Resampler
+from visavis.simulators.calls import SAYS, wanted
 from visavis.simulators.ears import Ears
 from visavis.simulators.voice import RATE, SimulatedVoice
 
@@ -110,6 +111,8 @@ class _Talk:
         simulator.context = self._context
         self._ears = Ears(self._how.input_rate if self._how.hello else OLD_RATE)
         self._reply: asyncio.Task[None] | None = None
+        self._tools: list[str] = []
+        self._returned: asyncio.Future[str] | None = None
         self._count = self._sent = 0
         self._spoken: dict[str, dict[str, str]] = {}
 
@@ -140,6 +143,7 @@ class _Talk:
         match message["type"]:
             case "hello":
                 self._context[:] = message["history"]
+                self._tools = [tool["name"] for tool in message["tools"]]
             case "text":
                 await self._answer(message["data"])
             case "mic_off":
@@ -147,6 +151,8 @@ class _Talk:
                     await self._understood()
                 else:
                     await self._send({"type": "user_transcript", "transcript": ""})
+            case "tool_result" if self._returned is not None and not self._returned.done():
+                self._returned.set_result(message["output"])
             case "interrupt":
                 unfinished = self._reply is not None and not self._reply.done()
                 await self.stop()
@@ -176,7 +182,16 @@ class _Talk:
         self._context.append({"role": "user", "text": question})
         known = [(line["role"], line["text"]) for line in self._context if line["text"]]
         self._simulator.asked.append(known)
-        self._reply = asyncio.create_task(self._speak(self._how.answers.format(question)))
+        call = wanted(question, self._tools)
+        answer = self._speak(self._how.answers.format(question)) if call is None else self._call(*call)
+        self._reply = asyncio.create_task(answer)
+
+    async def _call(self, name: str, arguments: str) -> None:
+        """Call a tool; what comes of it is what is said."""
+        self._returned = asyncio.get_running_loop().create_future()
+        call = {"call_id": f"call-{len(self._simulator.asked)}", "name": name}
+        await self._send({"type": "tool_call", **call, "arguments": orjson.loads(arguments)})
+        await self._speak(SAYS.format(await self._returned))
 
     async def _speak(self, text: str) -> None:
         pcm, words = await asyncio.to_thread(self._simulator.voice.say, text)
