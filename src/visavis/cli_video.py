@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from visavis import plugins
@@ -22,6 +23,16 @@ from visavis.video.files import CONTAINERS, check
 from visavis.video.film import write_film
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The options: `size` like 640x480, `background` like the setting; without them the settings'."""
+
+    fps: float = 30
+    size: str | None = None
+    background: str | None = None
+    h264: bool = False
+
+
 def is_video(out: Path, **only_for_videos: object) -> bool:
     """Whether `out` is a video. Raises `VisavisError` for options that only a video has when it is none."""
     if out.suffix.lower() in CONTAINERS:
@@ -32,51 +43,32 @@ def is_video(out: Path, **only_for_videos: object) -> bool:
     return False
 
 
-def animate(
-    source: Path,
-    out: Path,
-    settings: Settings,
-    *,
-    fps: float,
-    size: str | None,
-    background: str | None,
-    h264: bool,
-) -> str:
+def animate(source: Path, out: Path, settings: Settings, look: Look) -> str:
     """The avatar speaks the recording `source` in the video `out`; returns a sentence about what was written.
 
     The recording is read twice: once to be listened to, once to be heard. Raises `VisavisError`.
     """
     keep(source, out)
-    renderer = _renderer(out, settings, fps, size, background, h264)
+    renderer = _renderer(out, settings, look)
     face = load_face(settings.face.engine, settings)
     began, seed = time.perf_counter(), settings.assistant.seed
     with progress_bar(source) as show:
-        track = animate_file(source, fps, face, life=settings.face.life, seed=seed, progress=show)
+        track = animate_file(source, look.fps, face, life=settings.face.life, seed=seed, progress=show)
     with open_sound(source) as sound, progress_bar(out) as show:
         pieces: Iterator[bytes] = (to_pcm(samples) for samples in sound.pieces())
-        write_film(out, track, pieces, sound.rate, renderer, seed=seed, h264=h264, progress=show)
+        write_film(out, track, pieces, sound.rate, renderer, seed=seed, h264=look.h264, progress=show)
     return _written(out, track, began)
 
 
-def say(
-    text: str,
-    out: Path,
-    settings: Settings,
-    *,
-    by_ear: bool,
-    fps: float,
-    size: str | None,
-    background: str | None,
-    h264: bool,
-) -> str:
+def say(text: str, out: Path, settings: Settings, look: Look, *, by_ear: bool = False) -> str:
     """The avatar says `text` in the video `out`; as `animate`."""
-    renderer = _renderer(out, settings, fps, size, background, h264)
+    renderer = _renderer(out, settings, look)
     spoken = speak(text, settings, by_ear=by_ear)
-    track = Track(spoken.media.fps, spoken.weights).at(fps)
+    track = Track(spoken.media.fps, spoken.weights).at(look.fps)
     began = time.perf_counter()
     with progress_bar(out) as show:
         seed, rate = settings.assistant.seed, spoken.media.rate
-        write_film(out, track, [spoken.pcm], rate, renderer, seed=seed, h264=h264, progress=show)
+        write_film(out, track, [spoken.pcm], rate, renderer, seed=seed, h264=look.h264, progress=show)
     return _written(out, track, began)
 
 
@@ -88,18 +80,16 @@ def parse_size(text: str) -> Size:
     return int(found[1]), int(found[2])
 
 
-def _renderer(
-    out: Path, settings: Settings, fps: float, size: str | None, background: str | None, h264: bool
-) -> Renderer:
+def _renderer(out: Path, settings: Settings, look: Look) -> Renderer:
     """What draws the video; everything that can be wrong before it is drawn is found here."""
-    check(out, fps, h264=h264)
+    check(out, look.fps, h264=look.h264)
     if not out.parent.is_dir():
         raise VisavisError("CANNOT_WRITE", f"Cannot write {out}: there is no folder {out.parent}.")
-    width, height = parse_size(size) if size else (settings.video.width, settings.video.height)
+    width, height = parse_size(look.size) if look.size else (settings.video.width, settings.video.height)
     if width % 2 or height % 2:
         raise VisavisError("BAD_SIZE", f"A video has even sides, not {width}x{height}.")
     engine: RenderEngine = plugins.load("renderers", settings.video.renderer, settings)
-    behind = backgrounds.parse(background or settings.video.background)
+    behind = backgrounds.parse(look.background or settings.video.background)
     return engine.renderer(settings.avatar, (width, height), behind)
 
 
