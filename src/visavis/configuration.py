@@ -73,6 +73,10 @@ ALIASES = {
     "VISAVIS_TRANSCRIPTION_KEY": "transcription.key",
     "VISAVIS_TRANSCRIPTION_MODEL": "transcription.model",
     "VISAVIS_TRANSCRIPTION_URL": "transcription.url",
+    "VISAVIS_SPEECH_KEY": "speech.key",
+    "VISAVIS_SPEECH_MODEL": "speech.model",
+    "VISAVIS_SPEECH_URL": "speech.url",
+    "VISAVIS_SPEECH_VOICE": "speech.voice",
     "VISAVIS_VOICE_SPEED": "voice.speed",
     "AGENT_URL": "remote.url",
     "AGENT_TOKEN": "remote.token",
@@ -102,7 +106,7 @@ _PLUGINS = {
     "stages.llm": "llm",
     "stages.tts": "tts",
 }
-VOICES = {"piper.voice": "piper", "kokoro.voice": "kokoro"}
+VOICES = {"speech.url": "openai", "piper.voice": "piper", "kokoro.voice": "kokoro"}
 """Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
 CHECKPOINTS = (".tar", ".pth", ".pt")
 CHOOSERS = {

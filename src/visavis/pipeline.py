@@ -55,6 +55,13 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("llm", "demo"): {"system_prompt": "assistant.instructions"},
     ("tts", "hibari"): {"speed": "voice.speed"},
     ("tts", "espeak"): {"voice": "espeak.voice", "speed": "voice.speed"},
+    ("tts", "openai"): {
+        "model_name": "speech.model",
+        "api_url": "speech.url",
+        "api_key": "speech.key",
+        "voice": "speech.voice",
+        "speed": "voice.speed",
+    },
     ("tts", "kokoro"): {"voice": "kokoro.voice", "speed": "voice.speed"},
     ("tts", "piper"): {
         "voice": "piper.voice",
@@ -70,7 +77,10 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
 }
 """What the handlers that come with Visavis can be told, and the settings that this is."""
 
-IMPLIED = {("llm", "openai"): {"llm.url": "https://api.openai.com/v1"}}
+IMPLIED = {
+    ("llm", "openai"): {"llm.url": "https://api.openai.com/v1"},
+    ("tts", "openai"): {"speech.url": "https://api.openai.com/v1"},
+}
 """What a handler means unless something else is said."""
 
 

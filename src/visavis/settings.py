@@ -182,6 +182,20 @@ class EspeakSettings(Section):
     """A voice such as `pl`, `pt-br` or `en-us+f3`; empty is `assistant.language`."""
 
 
+class SpeechSettings(Section):
+    """Text to speech by a server that is compatible with OpenAI's; setting `url` chooses it."""
+
+    url: Annotated[str, AfterValidator(_web_address)] = ""
+    """`/audio/speech` is added."""
+    model: str = "gpt-4o-mini-tts"
+    voice: str = "marin"
+    key: SecretStr = SecretStr("")
+    rate: int = Field(24_000, ge=8_000, le=48_000)
+    """Hz of the PCM that the server sends."""
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    """Longest wait for the next piece of the sound."""
+
+
 class KokoroSettings(Section):
     """Text to speech with Kokoro-82M; setting `voice` makes it the voice."""
 
@@ -364,6 +378,7 @@ class Settings(Section):
     espeak: EspeakSettings = EspeakSettings()
     piper: PiperSettings = PiperSettings()
     kokoro: KokoroSettings = KokoroSettings()
+    speech: SpeechSettings = SpeechSettings()
     face: FaceSettings = FaceSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from itertools import groupby
 from typing import cast
 
@@ -32,6 +34,7 @@ from visavis.audio import to_pcm
 from visavis.echo import EchoGate
 from visavis.errors import VisavisError
 from visavis.settings import AssistantSettings, LanguageModelSettings, Settings, StageSettings
+from visavis.stages import Speech
 
 ANSWER = ["ReplyStarted", "says: It is noon.", "says: Have a nice day!", "ReplyDone"]
 ASR = TURN_MODEL = VOICE = 0.1
@@ -835,3 +838,59 @@ def test_every_talk_is_the_same_again() -> None:
 
     assert talk(script).happened == talk(script).happened
     assert isinstance(Talk().brain, Brain)
+
+
+# -- a voice that is heard while it is made ------------------------------------------------------------------
+class StreamedVoice:
+    """Half a second of sound every 0.2 s, three times a clause; it knows no words."""
+
+    rate = 24_000
+    languages = frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __call__(self, text: str, language: str | None = None) -> Speech:
+        raise AssertionError("all at once")
+
+    async def stream(self, text: str, language: str | None = None) -> AsyncGenerator[Speech, None]:
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0.2)
+                yield Speech(to_pcm(np.full(12_000, 0.1)), (), None)
+        finally:
+            self.closed += 1
+
+
+def test_a_streamed_voice_is_heard_as_it_arrives() -> None:
+    async def script(it: Talk) -> None:
+        await it.write("Hello")
+        await asyncio.sleep(3)
+
+    it = talk(script, replace(Talk().stages(), tts=StreamedVoice()))
+    events = [(at, event) for at, event in it.happened if not isinstance(event, ev.Milestone)]
+    kinds = [type(event).__name__ for _, event in events]
+    clause = ["ReplyText", "ReplyAudio", "ReplyAudio", "ReplyAudio"]
+    assert kinds == ["ReplyStarted", *clause, *clause, "ReplyDone"]
+    sounds = [at for at, event in events if isinstance(event, ev.ReplyAudio)]
+    assert np.diff(sounds[:3]) == pytest.approx([0.2, 0.2])
+    assert [event.text for _, event in events if isinstance(event, ev.ReplyText)] == [
+        "It is noon. ",
+        "Have a nice day! ",
+    ]
+    assert all(event.phonemes is None for _, event in events if isinstance(event, ev.ReplyAudio))
+
+
+def test_an_interruption_closes_a_streamed_voice() -> None:
+    voice = StreamedVoice()
+
+    async def script(it: Talk) -> None:
+        await it.write("Hello")
+        await asyncio.sleep(FIRST_PIECE + 0.3)
+        await it.interrupt()
+        await asyncio.sleep(2)
+
+    it = talk(script, replace(Talk().stages(), tts=voice))
+    assert it.story()[:2] == ["ReplyStarted", "ReplyText"]
+    assert len([event for _, event in it.happened if isinstance(event, ev.ReplyAudio)]) == 1
+    assert voice.closed == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import repeat
@@ -21,7 +21,7 @@ from visavis.echo import SPOKEN_AGO
 from visavis.emotions import read
 from visavis.errors import VisavisError
 from visavis.languages import ENGLISH, NO_ANSWER
-from visavis.stages import LISTEN_RATE, Message, Speech
+from visavis.stages import LISTEN_RATE, Message, Speech, StreamedTextToSpeech
 from visavis.stages.looked_up import told
 from visavis.tools import Tool
 
@@ -221,9 +221,30 @@ class Reply:
             emotions.setdefault(0, self._next_emotion)
         self._next_emotion = emotions.pop(len(written), None)
         text = " ".join(written)
-        speech, heard_as = await self._workers.run(self._synthesise, text)
-        if not speech.pcm:
+        async with aclosing(self._spoken(text)) as pieces:
+            async for speech, heard_as in pieces:
+                if speech.pcm:
+                    self._hand_out(speech, heard_as, text, written, emotions)
+                    text, emotions = "", {}
+
+    async def _spoken(self, text: str) -> AsyncGenerator[tuple[Speech, bytes], None]:
+        """The pieces of a clause as the voice makes them, each also as the microphone would hear it."""
+        if not isinstance(self._voice, StreamedTextToSpeech):
+            yield await self._workers.run(self._synthesise, text)
             return
+        async with aclosing(self._voice.stream(text, self._language)) as pieces:
+            async for speech in pieces:
+                yield speech, self._listener(speech.pcm)
+
+    def _hand_out(
+        self,
+        speech: Speech,
+        heard_as: bytes,
+        text: str,
+        written: Sequence[str],
+        emotions: Mapping[int, ev.EmotionName],
+    ) -> None:
+        """Send the next piece; `text` and `emotions` of its clause come with the first one."""
         if not self.started:
             self.started = True
             self._reached("first_audio")
@@ -240,7 +261,7 @@ class Reply:
         phonemes = speech.phonemes and tuple(
             replace(p, start=p.start + shift, end=p.end + shift) for p in speech.phonemes
         )
-        if not words:
+        if text and not words:
             self._emit(ev.ReplyText(self.id, text + " "))
         self._emit(ev.ReplyAudio(self.id, speech.pcm, words, phonemes))
         self.said = f"{self.said} {text}".strip()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,18 @@ class LanguageModel(Protocol):
 
         After calls of `tools` it is asked again, with the results. Raises `VisavisError` with what a person
         can do when the model cannot answer.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamedTextToSpeech(Protocol):
+    """A voice whose sound is heard while it is made: it is a `TextToSpeech` that has this method too."""
+
+    def stream(self, text: str, language: str | None = None) -> AsyncGenerator[Speech, None]:
+        """`text` in pieces, one after the other; closing the generator ends it.
+
+        Raises `VisavisError` with what a person can do when the voice fails.
         """
         ...
 
