@@ -26,6 +26,7 @@ from visavis.audio import to_float
 from visavis.errors import VisavisError
 from visavis.events import ReplyAudio, ReplyFailed, UserText
 from visavis.faces.speech_face import Faces
+from visavis.knowledge import knowledge
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.say import Spoken, render
@@ -156,6 +157,8 @@ def _memory() -> tuple[str, None]:
 # -- the parts -------------------------------------------------------------------------------------------
 def _examine_parts(examination: Examination) -> None:
     settings = examination.settings
+    if settings.knowledge.source:
+        examination.check("knowledge", lambda: _knowledge(settings))
     voice: TextToSpeech | None = examination.check("load voice", partial(_stage, settings, "tts"))
     faces = examination.check("load face", lambda: ("ready", Faces.load(settings)))
     spoken: Spoken | None = None
@@ -170,6 +173,16 @@ def _examine_parts(examination: Examination) -> None:
     brain: LanguageModel | None = examination.check("load brain", partial(_stage, settings, "llm"))
     if brain is not None:
         examination.check("answer", lambda: _answer(brain, settings.assistant.instructions))
+
+
+def _knowledge(settings: Settings) -> tuple[str, None]:
+    library = knowledge.load(settings)
+    assert library is not None
+    status = library.status()
+    if status["problems"]:
+        raise VisavisError("KNOWLEDGE_UNREADABLE", " ".join(status["problems"]))
+    left_out = f"; left out: {' '.join(status['warnings'])}" if status["warnings"] else ""
+    return f"{status['documents']} documents, {status['passages']} passages{left_out}", None
 
 
 def _talk(settings: Settings) -> tuple[str, None]:

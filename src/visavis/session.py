@@ -14,7 +14,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from visavis import events as ev
-from visavis.agents import Agent, AgentEngine, Brief
+from visavis.agents import Agent, AgentEngine, Brief, Library
 from visavis.arkit import Weights
 from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
@@ -58,6 +58,8 @@ class Parts:
     """What every agent is told, unless its session says otherwise."""
     tools: Toolbox = field(default_factory=Toolbox)
     """What every agent can do besides."""
+    library: Library | None = None
+    """What every agent can look up."""
 
 
 class Session:
@@ -75,7 +77,7 @@ class Session:
         self.wake: float | None = None
         self.closed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
-        self._brief = replace(brief or parts.brief, tools=parts.tools.declared)
+        self._brief = replace(brief or parts.brief, tools=parts.tools.declared, library=parts.library)
         self._media = conversation.media
         self._client: Client | None = None
         self._missed: deque[ev.ToClient] = deque(maxlen=MISSED)

@@ -23,6 +23,8 @@ from visavis.agents import Brief
 from visavis.errors import VisavisError
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
+from visavis.knowledge.knowledge import Knowledge
+from visavis.knowledge.knowledge import load as load_knowledge
 from visavis.server.pictures import Pictures
 from visavis.server.routes_api import ApiError, ApiRoutes, refuse
 from visavis.server.routes_face import FaceRoutes
@@ -33,6 +35,7 @@ from visavis.session import Parts
 from visavis.settings import Settings
 from visavis.ticker import Ticker
 from visavis.tools.builtin import CONFETTI
+from visavis.tools.knowledge import search_knowledge
 from visavis.tools.toolbox import Toolbox
 
 PACKAGE = Path(visavis.__file__).parent
@@ -50,12 +53,18 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        agent, faces = await _load(settings)
+        agent, faces, library = await _load(settings)
         with ThreadPoolExecutor(1, "face") as executor, ThreadPoolExecutor(1, "video") as drawing:
             brief = Brief(settings.assistant.instructions)
             tools = Toolbox([CONFETTI])
-            parts = Parts(agent, faces, Animator(executor), Ticker(), settings.assistant.seed, brief, tools)
+            if library is not None and settings.agent != "embedded":  # which looks things up by itself
+                tools.add(search_knowledge(library))
+            animator, seed = Animator(executor), settings.assistant.seed
+            parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library)
             async with anyio.create_task_group() as tasks:
+                if library is not None:
+                    tasks.start_soon(library.watch)
+                app.state.library = library
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing)
@@ -86,8 +95,8 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     return app
 
 
-async def _load(settings: Settings) -> tuple[Any, Faces]:
-    """Load the agent and the face side by side; both are warmed up."""
+async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
+    """Load the agent, the face and what is to be known side by side."""
     loaded: dict[str, Any] = {}
 
     def agent() -> None:
@@ -99,7 +108,8 @@ async def _load(settings: Settings) -> tuple[Any, Faces]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, agent)
         tasks.start_soon(anyio.to_thread.run_sync, faces)
-    return loaded["agent"], loaded["faces"]
+        library = await anyio.to_thread.run_sync(load_knowledge, settings)
+    return loaded["agent"], loaded["faces"], library
 
 
 async def root(request: Request) -> Response:
@@ -123,7 +133,8 @@ async def health(request: Request) -> Response:
     """200 when all required parts work, otherwise 503 with the reasons."""
     state = request.app.state
     agent, faces = state.sessions.parts.agent.status(), state.faces.status()
-    problems = [*agent.get("problems", []), *faces.get("problems", [])]
+    known = state.library.status() if state.library is not None else {}
+    problems = [problem for part in (agent, faces, known) for problem in part.get("problems", [])]
     body = {
         "ok": not problems,
         "status": "unhealthy" if problems else "healthy",
@@ -132,6 +143,7 @@ async def health(request: Request) -> Response:
         "sessions": len(state.sessions),
         "agent": agent,
         "face": faces | {"worker": state.sessions.parts.animator.status()},
+        "knowledge": known or None,
         "problems": problems,
     }
     return JSONResponse(body, 503 if problems else 200, headers={"Cache-Control": "no-store"})
