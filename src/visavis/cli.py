@@ -142,9 +142,13 @@ def animate(
     ],
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="The face: .csv (Live Link Face), .json, .jsonl, .npz or .glb."),
+        typer.Argument(
+            metavar="OUT",
+            help="The face: .csv (Live Link Face), .json, .jsonl, .npz or .glb; "
+            "or a video of the avatar: .mp4, .webm, .gif.",
+        ),
     ],
-    fps: Annotated[float, typer.Option(help="Frames a second, 1 to 120.")] = 30,
+    fps: Annotated[float, typer.Option(help="Frames a second, 1 to 120; 1 to 60 in a video.")] = 30,
     engine: Annotated[
         str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
     ] = None,
@@ -162,19 +166,27 @@ def animate(
         ),
     ] = None,
     language: Annotated[str | None, typer.Option(help="The language of the text: en, pl, ...")] = None,
+    avatar: AvatarOption = None,
+    size: SizeOption = None,
+    background: BackgroundOption = None,
+    h264: H264Option = False,
     config: ConfigOption = None,
     debug: DebugOption = None,
 ) -> None:
-    """Animate a recording: the face of whoever speaks in IN."""
+    """Animate a recording: the face of whoever speaks in IN, or a video of the avatar speaking it."""
     with readable_errors(debug=bool(debug)):
-        settings = _settings({"face.engine": engine, "face.life": life, "debug": debug}, config)
-        from visavis import cli_animate
+        options = {"face.engine": engine, "face.life": life, "avatar": avatar, "debug": debug}
+        settings = _settings(options, config)
+        from visavis import cli_animate, cli_video
 
         transcript = cli_animate.read_text(text, language or settings.assistant.language)
+        if cli_video.is_video(out, into=into, avatar=avatar, size=size, background=background, h264=h264):
+            look = cli_video.Look(fps, size, background, h264)
+            save = cli_video.saver(source, out, settings, look)
+        else:
+            save = cli_animate.saver(source, out, into)
         typer.echo(
-            cli_animate.run(
-                source, out, settings, fps=fps, head=into, show_stats=stats, transcript=transcript
-            )
+            cli_animate.run(source, out, save, settings, fps=fps, show_stats=stats, transcript=transcript)
         )
 
 

@@ -17,6 +17,7 @@ from visavis import exports
 from visavis.animation import animate_file, load_face
 from visavis.errors import VisavisError
 from visavis.settings import Settings
+from visavis.track import Track
 from visavis.track_stats import stats, table
 
 LONGEST_FILE = 1_000_000
@@ -54,23 +55,17 @@ def read_text(given: str | None, language: str) -> Transcript | None:
 def run(
     source: Path,
     out: Path,
+    save: Callable[[Track], None],
     settings: Settings,
     *,
     fps: float,
-    head: Path | None,
     show_stats: bool,
     transcript: Transcript | None = None,
 ) -> str:
-    """Animate `source` into `out`, with a progress bar; returns a sentence about what was written.
+    """Animate `source` and `save` it as `out`, with a progress bar; returns a sentence about that.
 
     Everything that can be wrong without listening is found before listening. Raises `VisavisError`.
     """
-    keep(source, out)
-    if head is not None:
-        keep(head, out)
-    if not out.parent.is_dir():
-        raise VisavisError("CANNOT_WRITE", f"Cannot write {out}: there is no folder {out.parent}.")
-    write = exports.writer(out, head)
     face = load_face(settings.face.engine, settings)
     began = time.perf_counter()
     announced: float | None = None
@@ -86,14 +81,32 @@ def run(
         track = animate_file(
             source, fps, face, life=life, seed=seed, text=text, language=language, progress=progress
         )
+    save(track)
     elapsed = time.perf_counter() - began
-    exports.write_whole(out, partial(write, track))
     if show_stats:
         Console().print(table(stats(track), elapsed))
-    done = f"{out}: {track.seconds:.2f} s, {len(track)} frames, {track.seconds / elapsed:.0f} times real time"
+    done = written(out, track, elapsed)
     if announced is not None and track.seconds < announced - MISSING:
         done += f"\n{source} should have {announced:.2f} s of sound; the rest is missing or damaged."
     return done
+
+
+def saver(source: Path, out: Path, head: Path | None) -> Callable[[Track], None]:
+    """What writes the track of `source` to `out`, into `head` if it is a .glb. Raises `VisavisError`."""
+    keep(source, out)
+    if head is not None:
+        keep(head, out)
+    if not out.parent.is_dir():
+        raise VisavisError("CANNOT_WRITE", f"Cannot write {out}: there is no folder {out.parent}.")
+    write = exports.writer(out, head)
+    return lambda track: exports.write_whole(out, partial(write, track))
+
+
+def written(out: Path, track: Track, elapsed: float) -> str:
+    """A sentence about a track or a video, and the seconds it took."""
+    speed = track.seconds / elapsed
+    times = f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}"
+    return f"{out}: {track.seconds:.2f} s, {len(track)} frames, {times} times real time"
 
 
 def keep(source: Path, out: Path) -> None:

@@ -59,6 +59,8 @@ def check(path: Path, fps: float, *, h264: bool = False) -> None:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise VisavisError("BAD_FORMAT", f"{path}: a video can be written as {', '.join(CONTAINERS)}.")
+    if not path.parent.is_dir():
+        raise VisavisError("CANNOT_WRITE", f"Cannot write {path}: there is no folder {path.parent}.")
     if h264 and suffix != ".mp4":
         raise VisavisError("BAD_FORMAT", f"{path}: only an .mp4 can be in H.264.")
     if h264 and H264.pictures not in av.codecs_available:
