@@ -120,6 +120,8 @@ MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 """A variable in a value of a YAML file: ${NAME}, or ${NAME:-what it is otherwise}."""
+NESTED = ("tools",)
+"""Settings that hold others, by name; some of those are secret."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""
 
@@ -175,7 +177,7 @@ def explain(
         if secret:
             shown = MASK if value.get_secret_value() else ""
         else:
-            shown = "" if value is None else str(_masked(value))
+            shown = "" if value is None else ", ".join(value) if key in NESTED else str(_masked(value))
         source = given[key].source if key in given else "default"
         explained.append(Setting(key, shown, source, key in given))
     return explained
@@ -358,7 +360,8 @@ def _validate(given: Mapping[str, Given], problems: list[str]) -> Settings | Non
             whole = ".".join(map(str, detail["loc"]))
             key = next(known for known in secret if f"{whole}.".startswith(f"{known}."))
             source, value = given[key].source, given[key].value if key == whole else detail["input"]
-            shown = "" if secret[key] else f" is {_shown(value)} but"
+            hidden = secret[key] or isinstance(value, dict | list) or key in NESTED
+            shown = "" if hidden else f" is {_shown(value)} but"
             problems.append(f"{source}: {whole}{shown} {_demand(detail['msg'])}")
         return None
 

@@ -34,9 +34,8 @@ from visavis.server.talks import NoSuchTalk, Talks
 from visavis.session import Parts
 from visavis.settings import Settings
 from visavis.ticker import Ticker
-from visavis.tools.builtin import CONFETTI
+from visavis.tools import declared
 from visavis.tools.knowledge import search_knowledge
-from visavis.tools.toolbox import Toolbox
 
 PACKAGE = Path(visavis.__file__).parent
 STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
@@ -56,7 +55,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
         agent, faces, library = await _load(settings)
         with ThreadPoolExecutor(1, "face") as executor, ThreadPoolExecutor(1, "video") as drawing:
             brief = Brief(settings.assistant.instructions)
-            tools = Toolbox([CONFETTI])
+            tools = declared.load(settings)
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
                 tools.add(search_knowledge(library))
             animator, seed = Animator(executor), settings.assistant.seed

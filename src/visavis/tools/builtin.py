@@ -8,3 +8,5 @@ from visavis.tools.toolbox import ClientTool
 CONFETTI = ClientTool(
     Tool("confetti", "Let confetti rain on the user's screen. Use it to celebrate something together.")
 )
+
+BUILT_IN = (CONFETTI,)

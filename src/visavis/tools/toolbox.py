@@ -59,7 +59,7 @@ class Sourced:
 
 @dataclass(frozen=True, slots=True)
 class ServerTool:
-    """Runs here: `run` takes the arguments, which keep to the schema, and returns any JSON value or `Sourced`.
+    """Runs here: `run` takes the arguments, which keep to the schema; returns any JSON value, or `Sourced`.
 
     It may take `seconds`. What it raises is a failed result; only of a `ToolError` the model reads the text.
     """
