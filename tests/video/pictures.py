@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.video.yuv import Picture
+from visavis.video import Picture
 
 BITS, SIDE = 10, 16
 """A picture's number stands in it as squares, black and white, along the upper edge."""

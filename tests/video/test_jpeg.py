@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from tests.video.pictures import numbered
 
-from visavis.video import jpeg
-from visavis.video.yuv import Picture
+from visavis.video import Picture, jpeg
 
 
 def decoded(data: bytes) -> Picture:

@@ -15,8 +15,9 @@ import numpy as np
 from visavis.audio import Resampler
 from visavis.errors import VisavisError
 from visavis.exports import write_whole
+from visavis.video import Picture
 from visavis.video.matroska import BT601, LIMITED_RANGE, SRGB_PRIMARIES, SRGB_TRANSFER
-from visavis.video.yuv import Picture, Yuv
+from visavis.video.yuv import Yuv
 
 Frame = tuple[Picture, bytes]
 """A picture and the mono PCM16 that is heard from when it appears."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
+
+from visavis.video import Picture
 
 LARGEST = 8192
 """Pixels of width or height."""
 
 
-def encode(picture: NDArray[np.uint8], quality: int = 80) -> bytes:
+def encode(picture: Picture, quality: int = 80) -> bytes:
     """`picture`, RGB uint8[h, w, 3], as a JPEG file; `quality` 1 to 100.
 
     Raises `ValueError` for anything else.

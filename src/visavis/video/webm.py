@@ -10,16 +10,16 @@ import av
 from av.video.frame import PictureType
 
 from visavis.audio import BYTES
-from visavis.video import matroska
+from visavis.video import Picture, matroska
 from visavis.video.matroska import PICTURES, SOUND, Block
 from visavis.video.opus import DECODED_RATE, PACKET_MS, OpusStream
-from visavis.video.yuv import Picture, Yuv
+from visavis.video.yuv import Yuv
 
 HIGHEST_FPS = 60
 LOWEST_RATE, HIGHEST_RATE = 8_000, 96_000
 """Hz."""
-BIT_RATE = 800_000
-"""Bits a second of a moving face at 640x480."""
+BITS_PER_PIXEL = 0.1
+"""Of each picture, on average: 770 kbit/s at 640x480 and 25 pictures a second."""
 LONGEST_SEGMENT_MS = 200
 KEYFRAME_SECONDS = 2
 """A viewer who comes later waits at most so long, unless a keyframe is asked for."""
@@ -50,14 +50,14 @@ class LiveWebM:
     Raises `ValueError` for arguments outside these ranges.
     """
 
-    def __init__(self, fps: int, width: int, height: int, rate: int, bit_rate: int = BIT_RATE) -> None:
+    def __init__(self, fps: int, width: int, height: int, rate: int) -> None:
         if not 1 <= fps <= HIGHEST_FPS:
             raise ValueError(f"live video has 1 to {HIGHEST_FPS} pictures a second, not {fps}")
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise ValueError(f"sound has {LOWEST_RATE} to {HIGHEST_RATE} samples a second, not {rate}")
         self._fps, self._rate = fps, rate
         self._yuv, self._opus = Yuv(width, height), OpusStream(rate)
-        self._vp8 = _encoder(fps, width, height, bit_rate)
+        self._vp8 = _encoder(fps, width, height)
         self.header = matroska.header(width, height, fps, self._opus.head, self._opus.delay)
         self._waiting: list[Block] = []
         self._pictures = self._samples = self._packets = 0
@@ -141,11 +141,11 @@ class LiveWebM:
         return Segment(matroska.cluster(blocks), keyframe, start / 1000, (end - start) / 1000)
 
 
-def _encoder(fps: int, width: int, height: int, bit_rate: int) -> av.VideoCodecContext:
+def _encoder(fps: int, width: int, height: int) -> av.VideoCodecContext:
     encoder = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
-    encoder.bit_rate, encoder.thread_count = bit_rate, 1
+    encoder.bit_rate, encoder.thread_count = round(BITS_PER_PIXEL * width * height * fps), 1
     encoder.gop_size = 100 * KEYFRAME_SECONDS * fps  # keyframes are asked for
     # A fixed speed: the one that adapts itself looks at the clock. What hardly moves is not encoded again,
     # and a picture that stands still does not become better and better, which would cost twice the bytes.

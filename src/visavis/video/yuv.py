@@ -5,10 +5,9 @@ from __future__ import annotations
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-"""RGB uint8[h, w, 3]."""
+from visavis.video import Picture
+
 SMALLEST, LARGEST = 16, 4096
 """Pixels of width or height."""
 
