@@ -66,7 +66,7 @@ def network() -> bytes:
 
 def styles(rows: int = 510) -> NDArray[np.float32]:
     """The pitch of the tone tells the row, from 0.1 on."""
-    return np.linspace(0.1, 0.2, rows, dtype=np.float32)[:, None] * np.ones((1, STYLE), np.float32)
+    return np.linspace(0.1, 1.1, rows, dtype=np.float32)[:, None] * np.ones((1, STYLE), np.float32)
 
 
 def load(settings: Settings) -> Kokoro:

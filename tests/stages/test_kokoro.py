@@ -47,7 +47,7 @@ def test_the_style_is_that_of_the_length(voice: Kokoro) -> None:
         wave = np.frombuffer(voice(text).pcm, "<i2")[1_000:-3_000].astype(float)
         crossings = np.flatnonzero((wave[:-1] < 0) & (wave[1:] >= 0))
         pitch = 2 * np.pi * (len(crossings) - 1) / (crossings[-1] - crossings[0])
-        assert pitch == pytest.approx(float(styles()[symbols - 1, 0]), rel=2e-3)
+        assert pitch == pytest.approx(float(styles()[symbols - 1, 0]), rel=5e-3)
     assert Kokoro(network(), VOCABULARY, styles(3))("Hello, hello.").pcm
 
 

@@ -20,7 +20,7 @@ from visavis.settings import Settings
 from visavis.stages import Speech
 from visavis.stages.espeak_library import NAMES, TIE, library
 from visavis.stages.espeak_words import EspeakWords
-from visavis.stages.onnx import session
+from visavis.stages.onnx import release_memory, session
 from visavis.stages.passages import SpokenWord, spelled
 from visavis.stages.phones import (
     LONGEST_TEXT,
@@ -168,6 +168,7 @@ def load(settings: Settings) -> Piper:
             f"{file} (piper.voice) does not work as a voice of Piper: {type(error).__name__}: "
             f"{str(error)[:200]}. Download it again."
         ) from error
+    release_memory()
     return voice
 
 
