@@ -138,7 +138,7 @@ class Conversation:
         turn.waiting = None
         if turn.shown:
             turn.restart(first)
-            self._out.append(ev.TurnStarted(turn.number))
+            self._out.append(ev.TurnStarted(turn.number, turn.words.known))
             words = turn.words.since(first / self.media.fps)
             self._out.extend(ev.WordSpoken(turn.number, word) for word in words)
 
@@ -360,7 +360,7 @@ class Conversation:
             turn.shown = True
             turn.ledger["sent"] = now
             self._enter("speaking")
-            self._out.append(ev.TurnStarted(turn.number))
+            self._out.append(ev.TurnStarted(turn.number, turn.words.known))
             self._tell_sources(turn)
         first, end = turn.sent, turn.sent + count
         self._tell_words(turn, end / self.media.fps)

@@ -266,7 +266,10 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
+    """`text` is what is known of the reply by now: all of its first clause, when the agent is quick."""
+
     turn: int
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

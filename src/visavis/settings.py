@@ -54,7 +54,7 @@ class ServerSettings(Section):
     port: int = Field(8080, ge=1, le=65535)
     open_browser: bool = False
     max_message_bytes: int = Field(1 << 20, ge=1 << 10)
-    """Largest message a client may send on `/ws`."""
+    """Largest message a client may send, but for the dialect of frames."""
     max_sessions: int = Field(100, ge=1)
     """Conversations at the same time; further clients are told to come back."""
     resume_seconds: float = Field(30.0, ge=0, le=600)

@@ -76,6 +76,12 @@ class Words:
         self._written = self._spoken = 0  # `length`s of words without times: known, and told
         self._emotions: deque[tuple[EmotionName, int]] = deque()  # and the `length`s known before each
 
+    @property
+    def known(self) -> str:
+        """All text there is so far, told or not."""
+        words = [word.text for word in (*self.told, *self._timed)]
+        return " ".join([*words, *self._untimed, *([self._partial] if self._partial else [])])
+
     def add_timed(self, words: tuple[Word, ...]) -> None:
         self._timed.extend(words)
 

@@ -359,10 +359,10 @@ def test_an_endless_video_shows_the_turns_between_an_idle_face(http: httpx2.Clie
                 assert http.post(f"/sessions/{id}/text", json={"text": "Hello"}).status_code == 202
             elif received.count(CLUSTER) > 4 * FRAMES:  # each holds at least one picture
                 break
-    with av.open(io.BytesIO(bytes(received))) as container:
+    with av.open(io.BytesIO(bytes(received)), "r") as container:
         assert {kind.codec_context.name for kind in container.streams} == {"vp8", "opus"}
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    with av.open(io.BytesIO(bytes(received))) as container:
+    with av.open(io.BytesIO(bytes(received)), "r") as container:
         sound = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
     assert pictures[0].shape == (480, 640, 3)
     assert len(pictures) > 4 * FRAMES

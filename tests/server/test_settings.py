@@ -138,8 +138,8 @@ def test_another_language_chooses_ears_and_voice(
 @pytest.mark.parametrize(
     ("environment", "asr", "llm", "tts"),
     [
-        ({"VISAVIS_TRANSCRIPTION_URL": "http://localhost:8000/v1"}, "openai", "demo", "hibari"),
-        ({"VISAVIS_TRANSCRIPTION_URL": "http://a/v1", "ASSISTANT_LANGUAGE": "pl"}, "openai", "demo", "espeak"),
+        ({"VISAVIS_TRANSCRIPTION_URL": "http://a/v1"}, "openai", "demo", "hibari"),
+        ({"VISAVIS_TRANSCRIPTION_URL": "http://a", "ASSISTANT_LANGUAGE": "pl"}, "openai", "demo", "espeak"),
         ({"VISAVIS_WHISPER__LANGUAGE": "detect"}, "whisper", "demo", "espeak"),
         ({"VISAVIS_WHISPER__MODEL": "small"}, "whisper", "demo", "hibari"),
         ({"VISAVIS_LLM_FILE": "~/model.gguf"}, "moonshine", "gguf", "hibari"),

@@ -25,6 +25,7 @@ from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
+from visavis.server.frames_socket import FramesConnection
 from visavis.server.pictures import Pictures
 from visavis.server.routes_api import ApiError, ApiRoutes, refuse
 from visavis.server.routes_face import FaceRoutes
@@ -85,6 +86,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_websocket_route("/ws", widget)
+    app.add_api_websocket_route("/", frames)
     app.include_router(ApiRoutes(settings).router())
     for error in (ApiError, NoSuchTalk, RequestValidationError, VisavisError):
         app.add_exception_handler(error, refuse)
@@ -153,3 +155,9 @@ async def widget(socket: WebSocket) -> None:
     app = socket.app
     limit = app.state.settings.server.max_message_bytes
     await Connection(socket, app.state.sessions, limit).run()
+
+
+async def frames(socket: WebSocket) -> None:
+    """`WS /`: a conversation in the dialect of frames."""
+    app = socket.app
+    await FramesConnection(socket, app.state.talks, app.state.settings.avatar).run()

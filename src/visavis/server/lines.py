@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ class Outbox:
         self._queue: deque[tuple[int | None, Message]] = deque()
         self._limit, self._size = limit, 0
         self._changed = anyio.Event()
+        self.put_at = asyncio.get_running_loop().time()
+        """When something was last put in, in seconds."""
         self.closed = anyio.Event()
         self.closing: tuple[int, str] | None = None
 
@@ -42,6 +45,7 @@ class Outbox:
             self._queue.clear()
             self.close(1013, "too slow: the client does not read what it is sent")
             return
+        self.put_at = asyncio.get_running_loop().time()
         self._queue.append((turn, message))
         self._size += len(message)
         self._changed.set()
@@ -87,7 +91,7 @@ class Line:
         outbox_bytes: int = OUTBOX_BYTES,
         idle_seconds: float | None = None,
     ) -> None:
-        """`idle_seconds`: how long the client may say nothing."""
+        """`idle_seconds`: how long neither side may say anything."""
         self.outbox = Outbox(outbox_bytes)
         self._socket, self._max_bytes, self._take, self._tell = socket, max_bytes, take, tell
         self._idle = idle_seconds
@@ -105,10 +109,11 @@ class Line:
 
     async def _read(self) -> int:
         while True:
-            with anyio.move_on_after(None if self.outbox.closing else self._idle) as waiting:
+            with anyio.move_on_after(self._idle) as waiting:
                 message = await self._socket.receive()
             if waiting.cancelled_caught:
-                self.outbox.close(1000, f"nothing was said for {self._idle:g} s")
+                if self._idle and asyncio.get_running_loop().time() - self.outbox.put_at >= self._idle:
+                    self.outbox.close(1000, f"nothing was said for {self._idle:g} s")
                 continue
             if message["type"] == "websocket.disconnect":
                 return int(message.get("code") or 1006)

@@ -33,6 +33,7 @@ from visavis.errors import VisavisError
 from visavis.exports import glb
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
+from visavis.server.hearing import hear
 from visavis.server.lines import Full
 from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import MAX_BYTES, decoded
@@ -59,8 +60,6 @@ PATIENCE = 60.0
 RETRY_AFTER = 30
 """Seconds after which a full server may have room."""
 BOUNDARY = "visavis-frame"
-PIECE = 1.0
-"""Seconds of a recording that are handed to the agent at once."""
 Responses = dict[int | str, dict[str, Any]]
 _FULL: Responses = {503: {"model": models.Problem, "description": "The server is full: try again later."}}
 _PROBLEMS: Responses = {
@@ -157,7 +156,9 @@ class ApiRoutes:
         )
         media = Media(fps=self._settings.video.fps)
         try:
-            talk = talks.create(brief, media, wanted.output, avatar, time.time(), wanted.metadata)
+            talk = talks.create(
+                avatar, media=media, brief=brief, output=wanted.output, metadata=wanted.metadata
+            )
         except Full:
             raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
         return models.Session(**self._described(request, talk))
@@ -243,19 +244,18 @@ class ApiRoutes:
         pcm = await anyio.to_thread.run_sync(decoded, body, kind, rate, limiter=self._decoding)
         if talk.hearing.locked():
             raise ApiError("BUSY", "Another recording is being taken in; send one after the other.")
-        async with talk.hearing:
-            if wait:
-                with _taking_all(talk) as collector:
-                    await _hear(talk, pcm, rate)
-                    await _done(collector)
-                return _whole(talk, collector)
-            reply = turn_id(talk.seat.session.next_turn)
-            with _listening(talk, Understanding()) as understanding:
-                await _hear(talk, pcm, rate)
-                await _done(understanding)
-            if understanding.problem is not None:
-                raise ApiError(understanding.problem.code, understanding.problem.message)
-            return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
+        if wait:
+            with _taking_all(talk) as collector:
+                await hear(talk, pcm, rate)
+                await _done(collector)
+            return _whole(talk, collector)
+        reply = turn_id(talk.seat.session.next_turn)
+        with _listening(talk, Understanding()) as understanding:
+            await hear(talk, pcm, rate)
+            await _done(understanding)
+        if understanding.problem is not None:
+            raise ApiError(understanding.problem.code, understanding.problem.message)
+        return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
 
     # -- following -----------------------------------------------------------------------------------------
     async def avatar(
@@ -348,17 +348,6 @@ def _taking_all(talk: Talk) -> Iterator[Collector]:
             yield collector
         finally:
             session.live = True
-
-
-async def _hear(talk: Talk, pcm: bytes, rate: int) -> None:
-    """One complete utterance, PCM16 at `rate` Hz."""
-    session = talk.seat.session
-    session.feed(ev.MicOn(rate))
-    step = int(PIECE * rate) * BYTES
-    for begin in range(0, len(pcm), step):
-        session.feed(ev.UserAudio(pcm[begin : begin + step]))
-        await anyio.lowlevel.checkpoint()  # the agent, and everybody else, has its turn
-    session.feed(ev.MicOff())
 
 
 async def _done(waiting: Understanding) -> None:

@@ -22,8 +22,8 @@ from visavis.server.app import create_app
 from visavis.server.protocol import Protocol
 from visavis.settings import Settings
 
-LARGEST_MESSAGE = 16 << 20
-"""Bytes; far above the setting, so that a message that is too large is answered before the line is cut."""
+LARGEST_MESSAGE = 64 << 20
+"""Bytes; far above the settings, so that a message that is too large is answered before the line is cut."""
 GRACE = 5
 """Seconds that open connections have to end when the server stops."""
 SWITCH = 0.0005

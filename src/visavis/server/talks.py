@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from visavis.server.audience import Audience, Record
 from visavis.server.lines import Full
 from visavis.server.pictures import Pictures
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
+from visavis.video import Size
 from visavis.video.live import LiveStream
 from visavis.video.studio import Portrait
 from visavis.wires.api import Output
@@ -42,9 +44,10 @@ class Talk:
     media: Media
     output: Output
     avatar: str
-    created: float
-    expires: float
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any]
+    listed: bool
+    created: float = field(default_factory=time.time)
+    expires: float = 0.0
     portrait: Portrait | None = None
     stream: LiveStream | None = None
     """What is drawn of it; made by `Talks.portrait` and `Talks.stream` when somebody first watches."""
@@ -68,35 +71,47 @@ class Talks:
         return len(self._talks)
 
     def all(self) -> list[Talk]:
-        """Oldest first."""
-        return list(self._talks.values())
+        """Those that callers of the api see, oldest first."""
+        return [talk for talk in self._talks.values() if talk.listed]
+
+    @property
+    def input_rate(self) -> int:
+        """Hz of the sound that the agent hears."""
+        return self._sessions.parts.agent.input_rate
+
+    @property
+    def size(self) -> Size:
+        """Of the pictures: width and height."""
+        return self._pictures.size
 
     def create(
         self,
-        brief: Brief,
-        media: Media,
-        output: Output,
         avatar: str,
-        created: float,
-        metadata: dict[str, Any],
+        *,
+        media: Media,
+        brief: Brief | None = None,
+        output: Output = "video",
+        metadata: dict[str, Any] | None = None,
+        id: str = "",
+        listed: bool = True,
     ) -> Talk:
-        """Raises `Full`."""
+        """`listed`: callers of the api see it. Raises `Full`."""
         if self._sessions.full:
             raise Full
         record = Record()
         audience = Audience(record)
-        seat = self._sessions.open(new_id(), new_token(), media, brief)
+        seat = self._sessions.open(id or new_id(), new_token(), media, brief)
         seat.session.attach(audience)
-        talk = Talk(seat, audience, record, media, output, avatar, created, 0.0, metadata)
+        talk = Talk(seat, audience, record, media, output, avatar, metadata or {}, listed)
         self._talks[talk.id] = talk
-        self._tasks.start_soon(self._watch, talk)
         self.touch(talk)
+        self._tasks.start_soon(self._watch, talk)
         return talk
 
     def get(self, id: str) -> Talk:
         """The session of that id, which lives on. Raises `NoSuchTalk`."""
         talk = self._talks.get(id)
-        if talk is None:
+        if talk is None or not talk.listed:
             raise NoSuchTalk(id in self._ended)
         self.touch(talk)
         return talk

@@ -1,0 +1,25 @@
+"""A whole utterance, handed to a session as if it had just been spoken."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+
+from visavis import events as ev
+from visavis.audio import BYTES
+from visavis.server.talks import Talk
+
+PIECE = 1.0
+"""Seconds that are handed on at once."""
+
+
+async def hear(talk: Talk, pcm: bytes, rate: int) -> None:
+    """`pcm` is PCM16 at `rate` Hz. Two at once would be one utterance: each waits for its turn."""
+    session = talk.seat.session
+    async with talk.hearing:
+        session.feed(ev.MicOn(rate))
+        step = int(PIECE * rate) * BYTES
+        for begin in range(0, len(pcm), step):
+            session.feed(ev.UserAudio(pcm[begin : begin + step]))
+            await anyio.lowlevel.checkpoint()  # the agent, and everybody else, has its turn
+        session.feed(ev.MicOff())
