@@ -191,6 +191,14 @@ def test_what_does_not_belong_into_the_stream_is_refused_and_changes_nothing() -
         live.feed(bytes(1920), [numbered(1)])
 
 
+@pytest.mark.parametrize(("fps", "size"), [(1, 16), (60, 16), (25, 256)])
+def test_no_picture_is_given_up_however_hard_it_is(fps: int, size: int) -> None:
+    live = LiveWebM(fps, size, size, 24_000)
+    noise = np.random.default_rng(0).integers(0, 255, (40, size, size, 3)).astype(np.uint8)
+    segments = [s for picture in noise for s in live.feed(bytes(24_000 // fps * 2), [picture])]
+    assert sum(frame.track == PICTURES for frame in blocks(segments)) == 40
+
+
 def test_a_stream_may_end_before_it_began() -> None:
     live = LiveWebM(25, WIDTH, HEIGHT, 24_000)
     assert live.close() == []

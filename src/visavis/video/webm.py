@@ -20,6 +20,8 @@ LOWEST_RATE, HIGHEST_RATE = 8_000, 96_000
 """Hz."""
 BITS_PER_PIXEL = 0.1
 """Of each picture, on average: 770 kbit/s at 640x480 and 25 pictures a second."""
+LOWEST_BIT_RATE = 50_000
+"""Bits a second; with less than a thousand the encoder would give up pictures."""
 LONGEST_SEGMENT_MS = 200
 KEYFRAME_SECONDS = 2
 """A viewer who comes later waits at most so long, unless a keyframe is asked for."""
@@ -145,7 +147,8 @@ def _encoder(fps: int, width: int, height: int) -> av.VideoCodecContext:
     encoder = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
-    encoder.bit_rate, encoder.thread_count = round(BITS_PER_PIXEL * width * height * fps), 1
+    encoder.bit_rate = max(LOWEST_BIT_RATE, round(BITS_PER_PIXEL * width * height * fps))
+    encoder.thread_count = 1
     encoder.gop_size = 100 * KEYFRAME_SECONDS * fps  # keyframes are asked for
     # A fixed speed: the one that adapts itself looks at the clock. What hardly moves is not encoded again,
     # and a picture that stands still does not become better and better, which would cost twice the bytes.
