@@ -26,6 +26,11 @@ NAMED_FILE = "AVATAR_PIPELINE_CONFIG_PATH"
 PREFIX = "VISAVIS_"
 
 ALIASES = {
+    "API_BASE": "server.api_base",
+    "DEFAULT_AVATAR_ID": "avatar",
+    "MUSE_MODE": "muse.mode",
+    "MUSE_STREAM_URL": "muse.stream_url",
+    "MUSE_FILE_URL": "muse.file_url",
     "AVATAR_CORS_ORIGINS": "server.cors_origins",
     "AVATAR_HOST": "server.host",
     "AVATAR_MODELS_ROOT_PATH": "models.root_path",
@@ -100,6 +105,7 @@ ALIASES = {
 _PLUGINS = {
     "agent": "agents",
     "face.engine": "faces",
+    "video.renderer": "renderers",
     "stages.vad": "vad",
     "stages.end_of_turn": "end_of_turn",
     "stages.asr": "asr",
@@ -108,13 +114,13 @@ _PLUGINS = {
 }
 VOICES = {"speech.url": "openai", "piper.voice": "piper", "kokoro.voice": "kokoro"}
 """Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
-CHECKPOINTS = (".tar", ".pth", ".pt")
 CHOOSERS = {
     "stages.asr": {"transcription.url": "openai", "whisper.model": "whisper", "whisper.language": "whisper"},
     "stages.llm": {"llm.url": "openai", "llm.file": "gguf"},
     "stages.tts": VOICES,
 }
 """The same for every stage."""
+CHECKPOINTS = (".tar", ".pth", ".pt")
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
 MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)

@@ -61,6 +61,8 @@ class ServerSettings(Section):
     """How long a dropped conversation waits for its client."""
     workers: int = Field(2, ge=1, le=64)
     """Threads that run models (speech, language, turn-taking)."""
+    api_base: Annotated[str, AfterValidator(_web_address)] = ""
+    """Where the page finds this server when it is not where the page is from."""
     cors_origins: Origins = ()
     """Other web pages that may call this server from a browser."""
 
@@ -188,7 +190,7 @@ class SpeechSettings(Section):
     url: Annotated[str, AfterValidator(_web_address)] = ""
     """`/audio/speech` is added."""
     model: str = "gpt-4o-mini-tts"
-    voice: str = "marin"
+    voice: str = "alloy"
     key: SecretStr = SecretStr("")
     rate: int = Field(24_000, ge=8_000, le=48_000)
     """Hz of the PCM that the server sends."""
@@ -268,6 +270,19 @@ class VideoSettings(Section):
     avatar's own."""
     renderer: str = "software"
     """Who draws: a plug-in of `visavis.renderers`, or `module:attr`."""
+
+
+class MuseSettings(Section):
+    """Video for the calls of the page, `/api/muse/...`: ours, or that of another service."""
+
+    mode: Literal["mse", "file"] = "mse"
+    """A stream for MediaSource, or a file of the whole reply."""
+    stream_url: Annotated[str, AfterValidator(_socket_address)] = ""
+    """A WebSocket whose binary messages are the video; it is asked with `sessionId`, `avatarId`, `text`."""
+    file_url: Annotated[str, AfterValidator(_web_address)] = ""
+    """A video file, asked for in the same way."""
+    file_minutes: float = Field(10.0, gt=0, le=1440)
+    """How long a file is kept."""
 
 
 class ScriptedSettings(Section):
@@ -427,6 +442,7 @@ class Settings(Section):
     face: FaceSettings = FaceSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()
+    muse: MuseSettings = MuseSettings()
     models: ModelSettings = ModelSettings()
     scripted: ScriptedSettings = ScriptedSettings()
     openai: OpenAISettings = OpenAISettings()

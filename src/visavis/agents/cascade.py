@@ -80,8 +80,14 @@ def load(settings: Settings) -> Cascade:
 
     One after the other: unpacking weights needs much more memory for a moment than keeping them does.
     """
+    names = chosen(settings)
+    engines = {group: plugins.load(group, name, settings) for group, name in names.items()}
+    return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)
+
+
+def chosen(settings: Settings) -> dict[str, str]:
+    """Stage -> the name of its plug-in."""
     names: dict[str, str] = settings.stages.model_dump()
     if names["llm"] == DEMO_BRAIN:
         names["llm"] = "openai" if settings.llm.url else "gguf" if settings.llm.file else DEMO_BRAIN
-    engines = {group: plugins.load(group, name, settings) for group, name in names.items()}
-    return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)
+    return names

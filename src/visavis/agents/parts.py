@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -21,6 +22,17 @@ from visavis.workers import Workers
 
 ZEROS = np.zeros(samples(0.3), np.float32)
 """Silence after everything that is transcribed: without it the recogniser invents an end of the sentence."""
+
+
+class Speaking(Protocol):
+    """What it takes to answer aloud."""
+
+    @property
+    def llm(self) -> LanguageModel: ...
+    @property
+    def tts(self) -> TextToSpeech: ...
+    @property
+    def workers(self) -> Workers: ...
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from visavis import events as ev
 from visavis.agents import Library
-from visavis.agents.parts import Stages
+from visavis.agents.parts import Speaking
 from visavis.audio import BYTES, Resampler
 from visavis.clauses import ClauseCutter
 from visavis.echo import SPOKEN_AGO
@@ -45,7 +45,7 @@ class Reply:
         id: str,
         question: str,
         spoken: bool,
-        stages: Stages,
+        stages: Speaking,
         language: str | None = None,
         tools: Sequence[Tool] = (),
         library: Library | None = None,
