@@ -126,7 +126,7 @@ MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 """A variable in a value of a YAML file: ${NAME}, or ${NAME:-what it is otherwise}."""
-NESTED = ("tools",)
+NESTED = ("tools", "mcp")
 """Settings that hold others, by name; some of those are secret."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""

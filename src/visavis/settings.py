@@ -422,6 +422,24 @@ class ToolSettings(Section):
         return self
 
 
+class McpServerSettings(Section):
+    """A server that speaks the Model Context Protocol: a program started here, or a web address."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments; it is spoken to over its standard input and output."""
+    env: dict[str, SecretStr] = {}
+    url: Annotated[str, AfterValidator(_web_address)] = ""
+    headers: dict[str, SecretStr] = {}
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    """Longest time for connecting, and for each use of a tool."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> McpServerSettings:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("must have one of command and url")
+        return self
+
+
 class Settings(Section):
     agent: str = "embedded"
     avatar: str = "mia"
@@ -451,4 +469,6 @@ class Settings(Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     tools: dict[str, ToolSettings] = {}
     """What the agent can do besides talking, by name."""
+    mcp: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,31}$")], McpServerSettings] = {}
+    """Servers whose tools the agent may use, by names of your own."""
     conversations: ConversationSettings = ConversationSettings()

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio.abc import TaskGroup
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
@@ -37,6 +38,10 @@ from visavis.settings import Settings
 from visavis.ticker import Ticker
 from visavis.tools import declared
 from visavis.tools.knowledge import search_knowledge
+from visavis.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from visavis.tools.mcp import McpServer
 
 PACKAGE = Path(visavis.__file__).parent
 STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
@@ -62,6 +67,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
             animator, seed = Animator(executor), settings.assistant.seed
             parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library)
             async with anyio.create_task_group() as tasks:
+                app.state.mcp = await _connect_servers(settings, tools, tasks)
                 if library is not None:
                     tasks.start_soon(library.watch)
                 app.state.library = library
@@ -113,6 +119,19 @@ async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
     return loaded["agent"], loaded["faces"], library
 
 
+async def _connect_servers(settings: Settings, tools: Toolbox, tasks: TaskGroup) -> list[McpServer]:
+    """Have the tools of the MCP servers in the toolbox; one that is not there yet is tried again."""
+    if not settings.mcp:
+        return []
+    from visavis.tools import mcp  # an extra that is needed only now
+
+    servers = mcp.load(settings, tools)
+    async with anyio.create_task_group() as starting:
+        for server in servers:
+            starting.start_soon(tasks.start, server.run)
+    return servers
+
+
 async def root(request: Request) -> Response:
     """The page for browsers, a few facts for programs."""
     vary = {"Vary": "Accept", "Cache-Control": "no-cache"}
@@ -145,6 +164,10 @@ async def health(request: Request) -> Response:
         "agent": agent,
         "face": faces | {"worker": state.sessions.parts.animator.status()},
         "knowledge": known or None,
+        "tools": {
+            "names": [tool.name for tool in state.sessions.parts.tools.declared],
+            "problems": [server.problem for server in state.mcp if server.problem],
+        },
         "problems": problems,
     }
     return JSONResponse(body, 503 if problems else 200, headers={"Cache-Control": "no-store"})
