@@ -56,7 +56,7 @@ typedef struct {
 
 typedef struct { int32_t begin, end; } Span;
 typedef struct { uint32_t triangle; uint16_t first, last; } Visible;
-/* Where a triangle is nearer than what is there: x, the row in the band, which samples: 24, 4 and 4 bits. */
+/* Where a triangle is nearer than what is there: x, the row in the band, which samples: 23, 5 and 4 bits. */
 typedef uint32_t Hit;
 
 typedef struct {
@@ -203,14 +203,14 @@ EXPORT("start") void start(void) {
 typedef struct {
   f4 shade, shade_x, shade_y;
   float x, y, z, z_x, z_y, alpha;         /* the planes begin at the third corner */
-  float u, u_x, u_y, v, v_x, v_y;         /* in texels of `texels` */
+  f4 uv, uv_x, uv_y;                      /* in 256ths of `texels`' texels */
   const uint32_t *texels;
   uint32_t u_mask, v_mask;
 } Surface;
 
 /* Bilinear: the colour as square roots of light and alpha, all in 0..255; and how fast alpha changes here. */
-INLINE f4 sample(const Surface *t, float u, float v, float *change) {
-  i4 at = whole((f4){u, v, 0, 0} * 256);
+INLINE f4 sample(const Surface *t, f4 uv, float *change) {
+  i4 at = whole(uv);
   uint32_t column = at[0] >> 8 & t->u_mask, row = at[1] >> 8 & t->v_mask;
   int fu = at[0] & 255, fv = at[1] & 255;
   const uint32_t *texel = t->texels + row * (t->u_mask + 2) + column;
@@ -223,7 +223,8 @@ INLINE f4 sample(const Surface *t, float u, float v, float *change) {
     v128_t down = wasm_i16x8_sub(below, above);
     float over_u = right[3] - left[3], first = wasm_i16x8_extract_lane(down, 3), second = wasm_i16x8_extract_lane(down, 7);
     float over_v = first + (second - first) * (fu * (1 / 256.f));
-    *change = __builtin_fabsf(over_u * t->u_x + over_v * t->v_x) + __builtin_fabsf(over_u * t->u_y + over_v * t->v_y);
+    *change = (__builtin_fabsf(over_u * t->uv_x[0] + over_v * t->uv_x[1]) +
+               __builtin_fabsf(over_u * t->uv_y[0] + over_v * t->uv_y[1])) * (1 / 256.f);
   }
   return left + (right - left) * (fu * (1 / 256.f));
 }
@@ -262,17 +263,17 @@ INLINE void paint(const Scene *s, const Part *part, const Surface *surface, cons
   const int aa = mode != PLAIN;
   const Surface t = *surface;
   const uint8_t *tones = s->tone;
-  const float scale = s->tone_scale, brightest = s->tones - 1, cutoff = part->cutoff * 255;
+  const float brightest = s->tones - 1, cutoff = part->cutoff * 255;
   const uint32_t stride = s->stride;
   float *depths = s->depth;
   uint32_t *colours = s->colour;
   for (uint32_t i = 0; i < count; i++) {
-    int x = hits[i] >> 8, row = hits[i] >> 4 & 15, mask = hits[i] & 15;
+    int x = hits[i] >> 9, row = hits[i] >> 4 & 31, mask = hits[i] & 15;
     float dx = x + (aa ? MIDDLE_X[mask] : .5f) - t.x, dy = (int)(top + row) + (aa ? MIDDLE_Y[mask] : .5f) - t.y, change = 0;
     f4 shade = t.shade + t.shade_x * dx + t.shade_y * dy;
     f4 texel = {255, 255, 255, 255};
     if (t.texels) {
-      texel = sample(&t, t.u + t.u_x * dx + t.u_y * dy, t.v + t.v_x * dx + t.v_y * dy, cover == CUT_OUT ? &change : 0);
+      texel = sample(&t, t.uv + t.uv_x * dx + t.uv_y * dy, cover == CUT_OUT ? &change : 0);
       if (cover == CUT_OUT && !(mask = covered(cutoff, mask, texel[3], change, aa))) continue;
     }
     uint32_t colour, index = (row * stride + x) * (aa ? 4 : 1);
@@ -280,9 +281,9 @@ INLINE void paint(const Scene *s, const Part *part, const Surface *surface, cons
     if (mode == PROBE) {
       colour = number;
     } else if (cover == BLENDED && part->lighting == PAINTED) {
-      light = shade * 255;
+      light = shade;
     } else {
-      light = (texel * texel * (1 / 65025.f) * shade + shade[3]) * scale;
+      light = texel * texel * shade + shade[3];
       i4 tone = whole((f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)light, wasm_f32x4_const_splat(0)),
                                           wasm_f32x4_splat(brightest)));
       uint32_t red = tones[tone[0]], green = tones[tone[1]], blue = tones[tone[2]];
@@ -312,33 +313,33 @@ INLINE void paint(const Scene *s, const Part *part, const Surface *surface, cons
   }
 }
 
-static void carry(const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa, const float *wb) {
+static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa, const float *wb) {
   f4 from_a = part->shade[a] - part->shade[c], from_b = part->shade[b] - part->shade[c];
-  t->shade = part->shade[c];
+  float light = s->tone_scale / 65025; /* times the square of a texel, which is a root: an index of tones */
+  f4 unit = part->lighting == PAINTED ? (f4){255, 255, 255, 1} : (f4){light, light, light, s->tone_scale};
+  from_a *= unit, from_b *= unit;
+  t->shade = part->shade[c] * unit;
   t->shade_x = from_a * wa[0] + from_b * wb[0];
   t->shade_y = from_a * wa[1] + from_b * wb[1];
   t->alpha = part->tint ? part->tint[4 * c + 3] : 1;
   t->texels = 0;
   const Texture *texture = part->texture;
   if (!texture) return;
-  const float *ta = part->uv + 2 * a, *tb = part->uv + 2 * b, *tc = part->uv + 2 * c;
-  float width = 1u << texture->width_log2, height = 1u << texture->height_log2;
-  t->u = (tc[0] - __builtin_floorf(tc[0])) * width;
-  t->v = (tc[1] - __builtin_floorf(tc[1])) * height;
-  t->u_x = ((ta[0] - tc[0]) * wa[0] + (tb[0] - tc[0]) * wb[0]) * width;
-  t->u_y = ((ta[0] - tc[0]) * wa[1] + (tb[0] - tc[0]) * wb[1]) * width;
-  t->v_x = ((ta[1] - tc[1]) * wa[0] + (tb[1] - tc[1]) * wb[0]) * height;
-  t->v_y = ((ta[1] - tc[1]) * wa[1] + (tb[1] - tc[1]) * wb[1]) * height;
-  /* The level at which one texel is about one pixel: texels a pixel covers, halved per level and direction. */
-  float texels = __builtin_fabsf(t->u_x * t->v_y - t->u_y * t->v_x);
-  uint32_t level = 0;
-  while (texels > 2 && level + 1 < texture->levels) texels *= .25f, level++;
-  float scale = 1.f / (1u << level);
-  t->u *= scale, t->u_x *= scale, t->u_y *= scale, t->v *= scale, t->v_x *= scale, t->v_y *= scale;
-  t->u -= .5f, t->v -= .5f;
+  const float *ua = part->uv + 2 * a, *ub = part->uv + 2 * b, *uc = part->uv + 2 * c;
+  f4 size = {1u << texture->width_log2, 1u << texture->height_log2, 0, 0}, at = {uc[0], uc[1], 0, 0};
+  f4 side_a = ((f4){ua[0], ua[1], 0, 0} - at) * size, side_b = ((f4){ub[0], ub[1], 0, 0} - at) * size;
+  t->uv_x = side_a * wa[0] + side_b * wb[0];
+  t->uv_y = side_a * wa[1] + side_b * wb[1];
+  /* The level at which one texel is about one pixel: its exponent is half of that of the texels a pixel covers. */
+  union { float value; int32_t bits; } texels = {__builtin_fabsf(t->uv_x[0] * t->uv_y[1] - t->uv_x[1] * t->uv_y[0])};
+  int level = ((texels.bits >> 23) - 127 + 1) >> 1, last = texture->levels - 1;
+  level = level < 0 ? 0 : level > last ? last : level;
+  union { int32_t bits; float value; } scale = {(127 + 8 - level) << 23};
+  t->uv = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 128;
+  t->uv_x *= scale.value, t->uv_y *= scale.value;
   t->texels = texture->level[level];
-  t->u_mask = (1u << (texture->width_log2 > level ? texture->width_log2 - level : 0)) - 1;
-  t->v_mask = (1u << (texture->height_log2 > level ? texture->height_log2 - level : 0)) - 1;
+  t->u_mask = (1u << ((int)texture->width_log2 > level ? (int)texture->width_log2 - level : 0)) - 1;
+  t->v_mask = (1u << ((int)texture->height_log2 > level ? (int)texture->height_log2 - level : 0)) - 1;
 }
 
 INLINE float greatest(f4 v) {
@@ -403,17 +404,17 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
       if (!mask) continue;
       if (opaque) put_where(depth, (v128_t)z, aa ? (v128_t)inside : lanes(mask));
       if (aa) {
-        *hit++ = x << 8 | (y - top) << 4 | mask;
+        *hit++ = x << 9 | (y - top) << 4 | mask;
       } else {
         for (int i = 0; i < 4; i++)
-          if (mask >> i & 1) *hit++ = (x + i) << 8 | (y - top) << 4 | 1;
+          if (mask >> i & 1) *hit++ = (x + i) << 9 | (y - top) << 4 | 1;
       }
     }
   }
   uint32_t hits = hit - s->hits;
   if (!hits) return;
   light(s, part, a), light(s, part, b), light(s, part, c);
-  carry(part, &surface, a, b, c, wa, wb);
+  carry(s, part, &surface, a, b, c, wa, wb);
   if (part->cover == OPAQUE) paint(s, part, &surface, s->hits, hits, top, first_number + number, OPAQUE, mode);
   else if (part->cover == CUT_OUT) paint(s, part, &surface, s->hits, hits, top, first_number + number, CUT_OUT, mode);
   else if (mode != PROBE) paint(s, part, &surface, s->hits, hits, top, first_number + number, BLENDED, mode);
@@ -422,7 +423,7 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
 /* -- bands ------------------------------------------------------------------------------------------- */
 
 /* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
-enum { BAND = 16, PART_SHIFT = 24 };
+enum { BAND = 32, PART_SHIFT = 24 };
 
 /* The bands in which a triangle may be seen; 0 when nowhere. */
 INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {

@@ -12,7 +12,7 @@ import wasmtime
 from numpy.typing import NDArray
 
 LEVELS = 12
-BAND = 16
+BAND = 32
 WEIGHTS = 52
 PAGE = 65536
 Address = int
