@@ -72,11 +72,14 @@ class EspeakWords:
     def _pronounce(self, clause: Sequence[str], first: int) -> list[SpokenWord]:
         """The words of a clause as they sound in it; the first one is number `first` of the text."""
         together, *alone = map(self._spell, self._library.ipa([" ".join(clause), *clause], self._voice))
-        parts = groupby(zip(together, owners(alone, together), strict=True), lambda part: part[1])
-        words = [
-            SpokenWord("".join(symbol for symbol, _ in part).strip(), first + owner) for owner, part in parts
-        ]
-        return [word for word in words if word.symbols]
+        words: list[SpokenWord] = []
+        spaced = True
+        for owner, part in groupby(zip(together, owners(alone, together), strict=True), lambda part: part[1]):
+            text = "".join(symbol for symbol, _ in part)
+            if symbols := text.strip():
+                words.append(SpokenWord(symbols, first + owner, not spaced and text[0] != " "))
+            spaced = text.endswith(" ")
+        return words
 
 
 def owners(alone: Sequence[str], together: str) -> list[int]:
@@ -85,8 +88,10 @@ def owners(alone: Sequence[str], together: str) -> list[int]:
     In a clause words lose their stress and melt into each other ("in the" is one). Indices never decrease; a
     stress mark and a space belong to what comes after.
     """
-    expected = [(symbol, index) for index, word in enumerate(alone) for symbol in word if _sounds(symbol)]
-    heard = [symbol for symbol in together if _sounds(symbol)]
+    expected: list[tuple[str, int]] = []
+    for index, word in enumerate(alone):
+        expected += ((symbol, index) for symbol in f" {word}" if symbol not in STRESS)
+    heard = [symbol for symbol in f" {together}" if symbol not in STRESS]
     found: list[int] = []
     matcher = SequenceMatcher(None, [symbol for symbol, _ in expected], heard, autojunk=False)
     for _, begin, end, start, stop in matcher.get_opcodes():
@@ -96,16 +101,12 @@ def owners(alone: Sequence[str], together: str) -> list[int]:
             else:  # nothing of it was expected: it belongs to what comes before
                 found.append(expected[max(begin - 1, 0)][1] if expected else 0)
     after = iter(reversed(found))
-    owner = found[-1] if found else 0
+    owner = found[-1]
     result: list[int] = []
     for symbol in reversed(together):
-        owner = next(after) if _sounds(symbol) else owner
+        owner = owner if symbol in STRESS else next(after)
         result.append(owner)
     return result[::-1]
-
-
-def _sounds(symbol: str) -> bool:
-    return symbol != " " and symbol not in STRESS
 
 
 def _clauses(words: Sequence[str]) -> Iterator[list[str]]:

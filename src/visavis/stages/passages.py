@@ -16,6 +16,8 @@ class SpokenWord:
 
     symbols: str
     owner: int
+    melted: bool = False
+    """Spoken without a space between it and the word before, as in "inthe"."""
 
 
 def breaths(words: list[SpokenWord], longest: int) -> Iterator[list[SpokenWord]]:
@@ -36,13 +38,13 @@ def breaths(words: list[SpokenWord], longest: int) -> Iterator[list[SpokenWord]]
 
 
 def spelled(passage: list[SpokenWord]) -> tuple[list[str], list[int]]:
-    """The symbols of a passage with a space between words, and the written word that each belongs to.
+    """The symbols of a passage with spaces between words, and the written word that each belongs to.
 
     They stand between "<s>" and "</s>", which belong to none (-1).
     """
     symbols, owners = ["<s>"], [-1]
     for number, word in enumerate(passage):
-        text = f" {word.symbols}" if number else word.symbols
+        text = f" {word.symbols}" if number and not word.melted else word.symbols
         symbols += text
         owners += [word.owner] * len(text)
     return [*symbols, "</s>"], [*owners, -1]
