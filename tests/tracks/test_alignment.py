@@ -15,7 +15,7 @@ from tests.tracks import recordings
 from tests.tracks.conftest import SENTENCE
 
 from visavis.alignment import align, path, script
-from visavis.alignment.ear import SAMPLE_RATE, Ear
+from visavis.alignment.ear import SAMPLE_RATE, Ear, Noise
 from visavis.alignment.voice import voice_of
 from visavis.animation import animate, animate_file
 from visavis.audio import Media, to_float
@@ -28,6 +28,7 @@ from visavis.faces.viseme_table import BILABIAL
 from visavis.faces.visemes import rows_of
 from visavis.settings import EspeakSettings, Settings
 from visavis.stages import Speech, TextToSpeech, tts_espeak
+from visavis.stages.tts_hibari import Hibari
 
 ANOTHER = "Nobody ever told those five hungry robots where the old library keeps its maps."
 POLISH = "Babcia ma pompę w parku. Mój pies lubi bułki, a mama kupi mi buty."
@@ -101,6 +102,29 @@ def test_pauses_that_the_synthesiser_does_not_make_are_silent(
     assert words[3].text == "Bob."
     assert abs(words[3].end - bob.end) < 0.05
     assert abs(words[4].start - pleased.start - 2) < 0.05
+
+
+def test_slow_speech_is_followed(english: TextToSpeech, net: FaceEngine) -> None:
+    slow = Hibari(speed=0.6)(SENTENCE)
+    said = rested(Utterance("slow", slow.pcm, slow.phonemes or ()))
+    late = errors(align([sound(said)], SENTENCE, english, net).phonemes, said)
+    assert np.median(late) < 0.03 and late.max() < 0.15
+
+
+def test_both_voices_are_heard_in_the_same_noise(english: TextToSpeech, net: FaceEngine) -> None:
+    voice = to_float(english(SENTENCE).pcm)
+    rain = np.random.default_rng(0).normal(0, 0.02, len(voice)).astype(np.float32)
+    noisy, clean = Ear(net), Ear(net)
+    for ear, samples in ((noisy, voice + rain), (clean, voice)):
+        ear.feed(samples)
+        ear.close()
+    noise, spectrum = noisy.noise(), slice(0, 13)
+    assert noise.threshold > clean.noise().threshold + 5
+
+    def unlike(heard: Noise) -> float:
+        return float(np.abs(noisy.columns(noise) - clean.columns(heard))[:, spectrum].mean())
+
+    assert unlike(noise) < 0.8 * unlike(clean.noise())
 
 
 def test_a_telephone_does_not_matter(child: Utterance, english: TextToSpeech, net: FaceEngine) -> None:
@@ -284,9 +308,10 @@ def test_silences_may_last_or_not_be() -> None:
 
 def test_slow_and_fast_speech_is_followed() -> None:
     slow = [state for state in every() for _ in range(2)]
-    fast = [state for state in every() if state % 6 in (0, 1, 3, 5)]
     assert laid_over(slow) == slow
-    assert laid_over(fast) == fast
+    for left in ((0, 1, 3, 5), (0, 1, 4), (0, 2, 5)):
+        fast = [state for state in every() if state % 6 in left]
+        assert laid_over(fast) == fast
 
 
 def test_long_recordings_are_followed_with_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
