@@ -17,7 +17,7 @@ from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.faces.animator import Animator
 from visavis.pacing import Policy
-from visavis.session import Parts, Session
+from visavis.session import Parts, Past, Session
 from visavis.ticker import Ticker
 from visavis.tools.toolbox import Toolbox
 
@@ -122,10 +122,12 @@ async def session(
     policy: Policy | None = None,
     media: Media | None = None,
     tools: Toolbox | None = None,
+    past: Past | None = None,
+    turns: int = 0,
 ) -> AsyncIterator[tuple[Session, Ear]]:
-    """A running session with a client attached; leaving ends it."""
+    """A running session with a client attached; leaving ends it. `turns`: how many there were before."""
     parts = Parts(agent, Faces(), Animator(Inline()), Ticker(), tools=tools or Toolbox())
-    made, ear = Session("s", parts, Conversation(media, policy)), Ear()
+    made, ear = Session("s", parts, Conversation(media, policy, turns, turns), past=past), Ear()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(made.run)
         made.attach(ear)

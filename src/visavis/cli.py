@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_config, cli_models, cli_simulate, logs
+from visavis import cli_config, cli_conversations, cli_models, cli_simulate, logs
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.models import ModelStore
@@ -32,6 +32,7 @@ class ServeByDefault(TyperGroup):
 
 
 app = typer.Typer(cls=ServeByDefault, pretty_exceptions_enable=False, no_args_is_help=False)
+app.add_typer(cli_conversations.app, name="conversations")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_simulate.app, name="simulate")
@@ -61,7 +62,7 @@ H264Option = Annotated[
 @app.callback()
 def main(context: typer.Context) -> None:
     """Give a conversational agent a face. Without a command: serve."""
-    if context.invoked_subcommand == "models":
+    if context.invoked_subcommand in ("models", "conversations"):
         with readable_errors(debug=False):
             context.obj = _settings({}, None)
 

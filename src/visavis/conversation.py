@@ -23,14 +23,17 @@ class Conversation:
     """One conversation; everything in flight carries its turn, and what belongs to a turn that is over falls
     on the floor."""
 
-    def __init__(self, media: Media | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self, media: Media | None = None, policy: Policy | None = None, turns: int = 0, user_turns: int = 0
+    ) -> None:
+        """`turns`, `user_turns`: how many there were before, when an earlier conversation goes on."""
         self.media, self.policy = media or Media(), policy or Policy()
         self.state: ev.State = "idle"
         self.live = True
         """Replies that begin are played as they arrive; see `Turn.live`."""
         self._turn: Turn | None = None
         self._next: deque[Turn] = deque()  # replies that began while another was still being spoken
-        self._turns = self._user_turns = 0
+        self._turns, self._user_turns = turns, user_turns
         self._asked: float | None = None  # when the user's last words were complete
         self._owed: float | None = None  # since when the agent owes an answer
         self._calls: set[str] = set()  # tools that the user is waiting for

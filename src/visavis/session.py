@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,6 +21,7 @@ from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
+from visavis.stages import Message
 from visavis.ticker import Ticker
 from visavis.tools.toolbox import Toolbox
 
@@ -62,6 +63,18 @@ class Parts:
     """What every agent can look up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What links a session to an earlier one, and to those who write it down."""
+
+    hear: Callable[[ev.Effect], None] | None = None
+    """Is told all that comes of the conversation."""
+    recall: Callable[[], Awaitable[tuple[Message, ...]]] | None = None
+    """What was said before."""
+    missed: tuple[ev.ToClient, ...] = ()
+    """What the client is told first."""
+
+
 class Session:
     """One conversation, alive for as long as `run`; everything here happens on the event loop's thread."""
 
@@ -72,15 +85,17 @@ class Session:
         conversation: Conversation,
         on_end: Callable[[], None] = lambda: None,
         brief: Brief | None = None,
+        past: Past | None = None,
     ) -> None:
         self.id = id
         self.wake: float | None = None
-        self.closed = False
+        self.closed = self._failed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
         self._brief = replace(brief or parts.brief, tools=parts.tools.declared, library=parts.library)
         self._media = conversation.media
         self._client: Client | None = None
-        self._missed: deque[ev.ToClient] = deque(maxlen=MISSED)
+        self._past = past or Past()
+        self._missed: deque[ev.ToClient] = deque(self._past.missed, MISSED)
         self._asks_in, self._asks = anyio.create_memory_object_stream[ev.ToAgent](AGENT_BACKLOG)
         self._scope = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
@@ -109,8 +124,14 @@ class Session:
 
     def close(self) -> None:
         """End the session and everything it opened."""
+        self._hush()
         self.closed = True
         self._scope.cancel()
+
+    def _hush(self) -> None:
+        """What was heard of the reply that is being spoken is not to be lost with the session."""
+        if self._past.hear is not None and not self._failed:
+            self.feed(ev.Interrupt())
 
     # -- the heart -----------------------------------------------------------------------------------------
     def feed(self, event: ev.Event, now: float | None = None) -> None:
@@ -125,6 +146,7 @@ class Session:
         except Exception:
             self._log.exception("the session failed", event_type=type(event).__name__)
             self._put(ev.Problem("INTERNAL", "Something went wrong on the server; the conversation ended."))
+            self._failed = True
             self.close()
 
     @property
@@ -149,6 +171,8 @@ class Session:
         self.feed(ev.TICK, now)
 
     def _perform(self, effect: ev.Effect) -> None:
+        if self._past.hear is not None:
+            self._past.hear(effect)
         match effect:
             case ev.Animate():
                 self._animate(effect)
@@ -244,6 +268,8 @@ class Session:
         """Open the agent and carry its events until the session is closed; never raises."""
         try:
             with self._scope:
+                if self._past.recall is not None:
+                    self._brief = replace(self._brief, history=await self._past.recall())
                 async with self._parts.agent.open(self._brief) as agent, anyio.create_task_group() as tasks:
                     self._tasks = tasks
                     tasks.start_soon(self._forward, agent)
@@ -259,6 +285,7 @@ class Session:
             else:
                 self._fail(problem.code, str(problem))
         finally:
+            self._hush()
             self.closed = True
             self._asks_in.close()
             self._asks.close()

@@ -6,7 +6,7 @@ import mimetypes
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 import visavis
 from visavis import plugins
 from visavis.agents import Brief
+from visavis.conversations.store import open_store
 from visavis.errors import VisavisError
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
@@ -59,7 +60,12 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         agent, faces, library = await _load(settings)
-        with ThreadPoolExecutor(1, "face") as executor, ThreadPoolExecutor(1, "video") as drawing:
+        store = open_store(settings)
+        with (
+            ThreadPoolExecutor(1, "face") as executor,
+            ThreadPoolExecutor(1, "video") as drawing,
+            nullcontext() if store is None else store.running(),
+        ):
             brief = Brief(settings.assistant.instructions)
             tools = declared.load(settings)
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
@@ -70,9 +76,11 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
                 app.state.mcp = await _connect_servers(settings, tools, tasks)
                 if library is not None:
                     tasks.start_soon(library.watch)
-                app.state.library = library
+                if store is not None:
+                    tasks.start_soon(store.keep)
+                app.state.library, app.state.store = library, store
                 server = settings.server
-                app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds)
+                app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds, store)
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing)
                 app.state.talks = Talks(
                     app.state.sessions, tasks, pictures, settings.api.session_minutes * 60
@@ -154,7 +162,9 @@ async def health(request: Request) -> Response:
     state = request.app.state
     agent, faces = state.sessions.parts.agent.status(), state.faces.status()
     known = state.library.status() if state.library is not None else {}
-    problems = [problem for part in (agent, faces, known) for problem in part.get("problems", [])]
+    stored = state.store.status() if state.store is not None else {}
+    parts = (agent, faces, known, stored)
+    problems = [problem for part in parts for problem in part.get("problems", [])]
     body = {
         "ok": not problems,
         "status": "unhealthy" if problems else "healthy",
@@ -164,6 +174,7 @@ async def health(request: Request) -> Response:
         "agent": agent,
         "face": faces | {"worker": state.sessions.parts.animator.status()},
         "knowledge": known or None,
+        "conversations": stored or None,
         "tools": {
             "names": [tool.name for tool in state.sessions.parts.tools.declared],
             "problems": [server.problem for server in state.mcp if server.problem],

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
-from visavis.agents import Brief
+from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
-from visavis.session import Client, Parts, Session
+from visavis.conversations.store import Store
+from visavis.session import Client, Parts, Past, Session
 
 
 class Sitter(Client, Protocol):
@@ -37,8 +39,16 @@ class Seat:
 class Sessions:
     """Opens sessions, keeps those whose client dropped for a while, ends them."""
 
-    def __init__(self, parts: Parts, tasks: TaskGroup, limit: int, resume_seconds: float) -> None:
-        self.parts = parts
+    def __init__(
+        self,
+        parts: Parts,
+        tasks: TaskGroup,
+        limit: int,
+        resume_seconds: float,
+        store: Store | None = None,
+    ) -> None:
+        """`store` writes conversations down, if there is one."""
+        self.parts, self._store = parts, store
         self._tasks, self._limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
 
@@ -49,8 +59,15 @@ class Sessions:
     def full(self) -> bool:
         return len(self._seats) >= self._limit
 
-    def open(self, session_id: str, token: str, media: Media, brief: Brief | None = None) -> Seat:
-        """A new conversation; its agent is opened in the server's task group."""
+    def open(
+        self,
+        session_id: str,
+        token: str,
+        media: Media,
+        brief: Brief | None = None,
+        agent: AgentEngine | None = None,
+    ) -> Seat:
+        """A new conversation; its agent, `agent` or the server's, is opened in the server's task group."""
         ended = anyio.Event()
 
         def on_end() -> None:
@@ -59,14 +76,21 @@ class Sessions:
             if seat.client is not None:
                 seat.client.ended()
 
-        session = Session(session_id, self.parts, Conversation(media), on_end, brief)
+        conversation, past = Conversation(media), None
+        if self._store is not None:
+            conversation, past = _with_past(self._store, session_id, token, media)
+        parts = self.parts if agent is None else replace(self.parts, agent=agent)
+        session = Session(session_id, parts, conversation, on_end, brief, past)
         seat = self._seats[token] = Seat(session, token, ended)
         self._tasks.start_soon(session.run, name=f"session {session_id}")
         return seat
 
-    def resume(self, token: str) -> Seat | None:
-        """The conversation that waits for the holder of this token, if there still is one."""
+    def resume(self, token: str, media: Media) -> Seat | None:
+        """The conversation that waits for the holder of this token, or was written down, if there is one."""
         seat = self._seats.get(token)
+        if seat is None and self._store is not None and not self.full:
+            known = self._store.known(token)
+            return None if known is None else self.open(known.id, token, media)
         if seat is not None and seat.expiry is not None:
             seat.expiry.cancel()
             seat.expiry = None
@@ -85,6 +109,16 @@ class Sessions:
             with anyio.move_on_after(self._patience):
                 await seat.ended.wait()
             seat.session.close()
+
+
+def _with_past(store: Store, session_id: str, token: str, media: Media) -> tuple[Conversation, Past]:
+    """A conversation that is written down, and goes on where it was when there is an earlier one."""
+    hear = store.record(session_id, token).hear
+    known = store.known(token)
+    if known is None:
+        return Conversation(media), Past(hear)
+    past = Past(hear, partial(store.history, known.id), () if known.cut is None else (known.cut,))
+    return Conversation(media, None, known.turns, known.user_turns), past
 
 
 def new_id() -> str:

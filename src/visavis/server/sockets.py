@@ -91,7 +91,7 @@ class Connection:
             return
         if self._seat is not None:
             raise BadMessage("TOO_LATE", '"hello" with "resume" must come before anything else.')
-        seat = self._sessions.resume(hello.resume)
+        seat = self._sessions.resume(hello.resume, self._wire.media)
         if seat is None:
             gone = "That conversation is over; a new one has begun."
             self.put(ev.Problem("RESUME_EXPIRED", gone))
