@@ -27,6 +27,7 @@ from visavis.stages import LanguageModel, Message
 from visavis.stages.llama import Llama
 from visavis.stages.onnx import release_memory
 from visavis.stages.prepared import DemoBrains, load_prepared
+from visavis.stages.quote import quote
 from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.tools import Tool
@@ -115,11 +116,16 @@ class DemoBrain:
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
     ) -> AsyncGenerator[str | ToolCall, None]:
-        """A prepared reply in one piece, or a generated one as it grows; closing it stops the generation.
+        """A sentence of what was looked up, a prepared reply in one piece, or a generated one as it grows;
+        closing it stops the generation.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks.
         """
         loop = asyncio.get_running_loop()
+        if passages := messages[-1].passages:
+            asked, passage = messages[-1].text, passages[0].excerpt
+            yield await loop.run_in_executor(self._chooser, quote, asked, passage, self._replies.embed)
+            return
         prepared = await loop.run_in_executor(self._chooser, self._replies.choose, messages, datetime.now())
         if prepared is not None:
             yield prepared
