@@ -21,8 +21,8 @@ ENCODER = ("minilm", "minilm-tokenizer")
 
 def speaks_english(settings: Settings) -> bool:
     """Whether conversations may be in English, as far as the settings tell."""
-    detects = settings.stages.asr == "whisper" and settings.whisper.language == DETECT
-    return detects or base(settings.assistant.language) == ENGLISH
+    told = {"whisper": settings.whisper.language, "openai": settings.transcription.language}
+    return told.get(settings.stages.asr) == DETECT or base(settings.assistant.language) == ENGLISH
 
 
 def needed_models(settings: Settings) -> list[str]:

@@ -43,6 +43,22 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
         "language": "whisper.language",
         "device": "whisper.device",
     },
+    ("asr", "openai"): {
+        "model_name": "transcription.model",
+        "api_url": "transcription.url",
+        "api_key": "transcription.key",
+        "language": "transcription.language",
+        "prompt": "transcription.prompt",
+        "timeout_seconds": "transcription.timeout_seconds",
+    },
+    ("llm", "gguf"): {
+        "model_path": "llm.file",
+        "context": "llm.context",
+        "threads": "llm.threads",
+        "max_tokens": "llm.max_tokens",
+        "temperature": "llm.temperature",
+        "system_prompt": "assistant.instructions",
+    },
     ("llm", "openai"): {
         "model_name": "llm.model",
         "api_url": "llm.url",
