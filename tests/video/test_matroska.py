@@ -36,6 +36,8 @@ def test_the_header_says_what_the_tracks_are() -> None:
     assert int.from_bytes(value[0xBA], "big") == 480
     assert int.from_bytes(value[0x23E383], "big") == 40_000_000
     assert int.from_bytes(value[0x2AD7B1], "big") == 1_000_000
+    assert [part.body for part in parts if part.identifier == 0x9C] == [b"\0", b"\0"], "no lacing"
+    assert [value[part][0] for part in (0x55B1, 0x55B9, 0x55BA, 0x55BB)] == [6, 1, 13, 1], "BT.601, sRGB"
     assert value[0x63A2] == HEAD
     assert int.from_bytes(value[0x56AA], "big") == 6_500_000
     assert struct.unpack(">d", value[0xB5]) == (48_000.0,)
