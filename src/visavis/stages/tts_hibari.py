@@ -19,6 +19,7 @@ from visavis.stages.english import English
 from visavis.stages.onnx import session
 from visavis.stages.passages import SpokenWord, spelled
 from visavis.stages.phones import LONGEST_TEXT, SPEECH_RATE, Phone, Wave, phones_of, speech_of
+from visavis.voices import OWN, Character, character_of
 
 RATE = SPEECH_RATE
 MAX_PHONEMES = 400
@@ -39,8 +40,9 @@ class Hibari:
     rate = RATE
     languages = frozenset({"en"})
 
-    def __init__(self, speed: float = 1.0, seed: int = 0) -> None:
+    def __init__(self, speed: float = 1.0, seed: int = 0, character: Character = OWN) -> None:
         self._speed, self._seed = np.array([speed], np.float32), seed
+        self._character = character
         self._vocabulary: dict[str, int] = json.loads(
             (Path(hibari.tts.ASSETS) / "vocab.json").read_text(encoding="utf-8")
         )
@@ -65,11 +67,16 @@ class Hibari:
         *spectrum, durations = self._session.run(
             None, {"ids": np.array([ids], np.int64), "speed": self._speed}
         )
-        wave: Wave = dsp.synth(*(part[0] for part in spectrum), noise)
+        *parts, pitch = (part[0] for part in spectrum)
+        character = self._character
+        # The lower a voice, the more harmonics it has: as a whole it stays as loud.
+        wave: Wave = character.pitch * dsp.synth(
+            *map(character.resonant, parts), character.pitch * pitch, noise
+        )
         return wave, phones_of(symbols, owners, durations.ravel() * UNIT, wave, LAG)
 
 
 def load(settings: Settings) -> Hibari:
-    engine = Hibari(settings.voice.speed, settings.assistant.seed)
+    engine = Hibari(settings.voice.speed, settings.assistant.seed, character_of(settings.avatar))
     engine("Hello from visavis, xylograph.")  # unknown words load hibari's second network
     return engine
