@@ -3,6 +3,7 @@
 import "./style.css";
 import { Microphone, Player, VisavisClient, type AvatarState, type Connection, type Turn } from "../src";
 import { Captions } from "./captions";
+import { confetti } from "./confetti";
 import { Controls } from "./controls";
 import { byId } from "./dom";
 import { icon } from "./icons";
@@ -93,7 +94,10 @@ class Page {
     });
     client.on("turn_metrics", (metrics) => talk.metrics(metrics.turnId, metrics, client.roundTripMs));
     client.on("sources", ({ turnId, sources }) => talk.cite(turnId, sources));
-    client.on("trigger_action", (action) => talk.note(action.function_name.replaceAll("_", " ")));
+    client.onAction("confetti", confetti);
+    client.on("trigger_action", ({ function_name: name }) => {
+      if (!client.handles(name)) talk.note(name.replaceAll("_", " "));
+    });
     client.on("error", ({ code, message }) => {
       if (code !== "RESUME_EXPIRED") this.notices.show(`error ${code}`, { text: message, seconds: 12 });
     });

@@ -1,5 +1,6 @@
 /** The conversation's WebSocket: speaks `WS /ws`, comes back by itself, and feeds a player. */
 
+import { Actions, type ActionHandler } from "./actions";
 import { Emitter } from "./emitter";
 import type { Player } from "./player";
 import { parseFrame, parseMessage, type Config, type Frame, type ServerMessage } from "./protocol";
@@ -83,6 +84,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
   private chunks: Int16Array[] = [];
   private microphoneRate: number | null = null;
   private player: Player | null = null;
+  private readonly actions = new Actions();
   private readonly userId: string;
 
   constructor(private readonly options: ClientOptions = {}) {
@@ -118,6 +120,20 @@ export class VisavisClient extends Emitter<ClientEvents> {
     player.on("end", ({ turn, interrupted, frame }) => {
       if (!interrupted) this.sendPlayback(turn.id, frame);
     });
+  }
+
+  /**
+   * Do `name` whenever the agent asks for it. What the handler returns, or its promise resolves to, is the
+   * action's result (any JSON value); what it throws is why there is none. Returns the function that takes
+   * the handler off again.
+   */
+  onAction(name: string, handler: ActionHandler): () => void {
+    return this.actions.on(name, handler);
+  }
+
+  /** Is there a handler for this action? */
+  handles(name: string): boolean {
+    return this.actions.has(name);
   }
 
   /** Say something in writing; it interrupts. Without a connection it is said as soon as there is one. */
@@ -208,6 +224,9 @@ export class VisavisClient extends Emitter<ClientEvents> {
         return this.player?.interrupt(message.turnId);
       case "barge_in":
         return this.player?.barge(message.turnId, message.phase);
+      case "trigger_action":
+        void this.actions.perform(message).then((result) => result && this.sendJson(result));
+        return;
     }
   }
 

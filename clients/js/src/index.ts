@@ -1,3 +1,4 @@
+export type { ActionHandler } from "./actions";
 export { BLENDSHAPES } from "./arkit";
 export { captionLines, currentWord, type CaptionLine } from "./captions";
 export {

@@ -78,6 +78,8 @@ export interface TriggerAction {
   type: "trigger_action";
   function_name: string;
   arguments: Record<string, unknown>;
+  /** The agent waits for an `action_result` with the same. */
+  callId?: string;
 }
 
 export interface ServerError {

@@ -268,3 +268,17 @@ describe("with a player", () => {
     expect(player.current).not.toBe(old);
   });
 });
+
+describe("actions", () => {
+  it("are done, and their results sent to who waits for them", async () => {
+    connect();
+    const shown: unknown[] = [];
+    client.onAction("show", (given) => shown.push(given));
+    const action = { type: "trigger_action", function_name: "show", arguments: { id: 7 } };
+    socket().tell(action);
+    socket().tell({ ...action, callId: "c" });
+    await vi.waitFor(() => expect(socket().json.at(-1)).toEqual({ type: "action_result", callId: "c", result: 2 }));
+    expect(shown).toEqual([{ id: 7 }, { id: 7 }]);
+    expect(socket().json.filter(({ type }) => type === "action_result")).toHaveLength(1);
+  });
+});
