@@ -14,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from visavis.emotions import read
+from visavis.events import ToolCall
 from visavis.models import ModelStore
 from visavis.settings import ModelSettings
 from visavis.spoken_clock import spoken_date, spoken_time
@@ -31,6 +32,7 @@ SMALL = """
 - {id: more, after: [joke, more], says: [another, one more, again], as: joke}
 - {id: time, says: [what time is it, what is the time, the time please], reply: ["It is {time}."]}
 - {id: repeat, says: [repeat that, say that again, what did you say], reply: ["{again}"]}
+- {id: party, uses: confetti, says: [throw confetti, confetti please, hooray], reply: ["Hooray, confetti!"]}
 - {id: facts, says: [what is the capital of France, how do I cook rice, who was Napoleon], reply: []}
 """
 
@@ -240,3 +242,20 @@ def test_a_question_behind_a_greeting_is_answered(said: str, wanted: str) -> Non
     entry = real().match(said)
     assert entry is not None
     assert entry.id == wanted
+
+
+def test_a_reply_that_goes_with_a_tool_is_only_given_with_it() -> None:
+    replies = small()
+    asked = [Message("user", "confetti please")]
+    assert replies.choose(asked, NOON) is None
+    assert replies.choose(asked, NOON, ["other"]) is None
+    assert replies.choose(asked, NOON, ["confetti"]) == "Hooray, confetti!"
+    assert replies.calls("Hooray, confetti!") == [ToolCall("", "confetti")]
+    assert replies.calls("Two.") == replies.calls("") == []
+
+
+@pytest.mark.parametrize("said", ["Konfetti!", "Rzuć konfetti", "Świętujmy!"])
+def test_polish_celebrates_too(said: str) -> None:
+    reply = polish().choose([Message("user", said)], NOON, ["confetti"])
+    assert reply is not None
+    assert polish().calls(reply) == [ToolCall("", "confetti")]

@@ -178,3 +178,26 @@ def test_a_refused_microphone_is_said_in_a_sentence(talker: Server, browse: Open
         expect(page.locator("#notices")).to_contain_text("microphone", ignore_case=True)
         ask(page, "Hello")
         wait_log(page, "heard")
+
+
+PAINTED = """() => {
+  const canvas = document.querySelector('canvas.confetti');
+  if (!canvas) return 0;
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let painted = 0;
+  for (let i = 3; i < data.length; i += 4) if (data[i] > 0) painted++;
+  return painted;
+}"""
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_who_asks_for_confetti_gets_it(talker: Server, browse: Open, motion: Any) -> None:
+    with browse(talker.http) as page:
+        page.emulate_media(reduced_motion=motion)
+        assert page.evaluate(PAINTED) == 0
+        ask(page, "Throw some confetti, please!")
+        page.wait_for_function(f"({PAINTED})() > 500")
+        (action,) = wait_log(page, "trigger_action")
+        assert action["function_name"] == "confetti"
+        wait_log(page, "heard")
+        page.wait_for_selector("canvas.confetti", state="detached")

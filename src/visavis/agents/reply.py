@@ -154,7 +154,8 @@ class Reply:
             if not calls:
                 break
             results = await self._use(calls)
-            said = [Message("tool", result.output, call=result.call) for result in results]
+            language = messages[-1].language
+            said = [Message("tool", result.output, language, call=result.call) for result in results]
             messages = [*messages, Message("assistant", text, calls=calls), *said]
         clauses.close()
 

@@ -116,19 +116,26 @@ class DemoBrain:
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
     ) -> AsyncGenerator[str | ToolCall, None]:
-        """A sentence of what was looked up, a prepared reply in one piece, or a generated one as it grows;
-        closing it stops the generation.
+        """A sentence of what was looked up, a prepared reply in one piece, perhaps with the tool that goes with
+        it, or a generated one as it grows; closing it stops the generation.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks.
         """
+        if messages[-1].role == "tool":
+            return  # what there was to say has been said
+        names = [tool.name for tool in tools]
         loop = asyncio.get_running_loop()
         if passages := messages[-1].passages:
             asked, passage = messages[-1].text, passages[0].excerpt
             yield await loop.run_in_executor(self._chooser, quote, asked, passage, self._replies.embed)
             return
-        prepared = await loop.run_in_executor(self._chooser, self._replies.choose, messages, datetime.now())
+        prepared = await loop.run_in_executor(
+            self._chooser, self._replies.choose, messages, datetime.now(), names
+        )
         if prepared is not None:
             yield prepared
+            for call in self._replies.calls(prepared):
+                yield call
             return
         fact = asks_fact(messages[-1].text)
         if fact:

@@ -27,9 +27,13 @@ class PreparedBrain:
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
     ) -> AsyncGenerator[str | ToolCall, None]:
-        """One piece, at once."""
-        prepared = self._replies.choose(messages, datetime.now())
+        """One piece, at once, and perhaps a tool that goes with it."""
+        if messages[-1].role == "tool":
+            return
+        prepared = self._replies.choose(messages, datetime.now(), [tool.name for tool in tools])
         yield prepared or self._replies.instead(UNKNOWN, messages)
+        for call in self._replies.calls(prepared or ""):
+            yield call
 
 
 class DemoBrains:

@@ -8,7 +8,7 @@ the messages themselves, so one `Replies` serves all conversations.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from visavis.emotions import read
+from visavis.events import ToolCall
 from visavis.spoken_clock import english_clock
 from visavis.stages import Message
 
@@ -67,12 +68,14 @@ SPELLING = Matching(sure=0.6, likely=0.4, lead=0.08, weights=(0.8, 0.1, 0.1))
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that people say. `replies` is empty when the language model should answer it; `after` names
-    the entries whose replies it may follow, empty for any. Without `says` it is never chosen."""
+    the entries whose replies it may follow, empty for any. Without `says` it is never chosen. `uses` is the
+    tool that goes with its replies."""
 
     id: str
     says: tuple[str, ...]
     replies: tuple[str, ...]
     after: frozenset[str]
+    uses: str = ""
 
 
 def read_bank(text: str) -> tuple[Entry, ...]:
@@ -88,6 +91,7 @@ def read_bank(text: str) -> tuple[Entry, ...]:
             tuple(item["says"]),
             tuple(replies.get(item.get("as", item["id"]), ())),
             frozenset(item.get("after", ())),
+            item.get("uses", ""),
         )
         for item in items
     )
@@ -149,17 +153,25 @@ class Replies:
             for reply in entry.replies:
                 self._said.setdefault(normalise(reply), (entry, reply))
 
-    def choose(self, messages: Sequence[Message], now: datetime) -> str | None:
-        """The reply to the last message; None when none fits. `now` is the local time."""
+    def choose(self, messages: Sequence[Message], now: datetime, tools: Collection[str] = ()) -> str | None:
+        """The reply to the last message; None when none fits, or it goes with a tool that is not there.
+
+        `now` is the local time.
+        """
         spoken = _spoken(messages)
         last = self._recognise(spoken[-1]) if spoken else None
         entry = self.match(messages[-1].text, last[0].id if last else None)
-        if entry is None or not entry.replies:
+        if entry is None or not entry.replies or (entry.uses and entry.uses not in tools):
             return None
         reply = self._next(entry, spoken)
         if "{again}" not in reply:
             return reply.format(**self._clock(now)) if "{" in reply else reply
         return last[1] if last else spoken[-1] if spoken else None
+
+    def calls(self, reply: str) -> list[ToolCall]:
+        """The tool that goes with a reply, if one does."""
+        source = self._recognise(reply)
+        return [ToolCall("", source[0].uses)] if source is not None and source[0].uses else []
 
     def instead(self, id: str, messages: Sequence[Message]) -> str:
         """The next reply of the entry `id`, whatever was said."""
