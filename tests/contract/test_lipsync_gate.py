@@ -57,7 +57,7 @@ GATES = {
         "cmn-latn-pinyin": Gate(0.94, 0.94, 0.95, 0.96, 0.94, 0.6),
         "ja": Gate(0.89, 0.88, 0.96, 0.96, 0.94, 0.5),
     },
-    "energy": {"hibari": Gate(0.64, 0.33, 0.83, 0.95, 0.97, 1.8)},
+    "energy": {"hibari": Gate(0.64, 0.33, 0.83, 0.95, 0.97, 2.3)},
 }
 LATE_ENERGY = 1
 """Loudness is late by a frame: the voice comes before the mouth is open."""
