@@ -114,7 +114,7 @@ def read(pipeline: Any) -> tuple[dict[str, tuple[Any, str]], list[str]]:
         elif not isinstance(said, Mapping) or not isinstance(said.get("handler"), str):
             problems.append(f"{where} must name its handler, such as {where}.handler: {_example(stage)}")
         else:
-            name = HANDLERS.get((stage, said["handler"]), said["handler"])
+            name = HANDLERS.get((stage, said["handler"]), str(said["handler"]))
             found[STAGES[stage]] = name, f"{where}.handler"
             known = OPTIONS.get((stage, name))
             for key, value in IMPLIED.get((stage, name), {}).items():
