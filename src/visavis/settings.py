@@ -263,8 +263,8 @@ class VideoSettings(Section):
 
     fps: int = Field(25, ge=5, le=60)
     """Frames a second of the dialects that show pictures."""
-    width: int = Field(640, ge=64, le=1920)
-    height: int = Field(480, ge=64, le=1920)
+    width: int = Field(640, ge=64, le=1920, multiple_of=2)
+    height: int = Field(480, ge=64, le=1920, multiple_of=2)
     background: str = ""
     """`#dfe5ea` is a colour, `#dfe5ea #8c99a6` a gradient, anything else an image file; empty is the
     avatar's own."""
