@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from anyio.abc import TaskGroup
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 import visavis
@@ -27,10 +28,13 @@ from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
+from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
 from visavis.server.pictures import Pictures
-from visavis.server.routes_api import ApiError, ApiRoutes, refuse
+from visavis.server.refusals import ApiError, refuse
+from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
+from visavis.server.routes_page import PageRoutes
 from visavis.server.sessions import Sessions
 from visavis.server.sockets import Connection
 from visavis.server.talks import NoSuchTalk, Talks
@@ -82,13 +86,16 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds, store)
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing)
+                app.state.brain, app.state.tasks = Brain(settings, agent), tasks
                 app.state.talks = Talks(
                     app.state.sessions, tasks, pictures, settings.api.session_minutes * 60
                 )
                 app.state.faces, app.state.started = faces, time.monotonic()
                 yield
+                page.close()
                 tasks.cancel_scope.cancel()
 
+    page = PageRoutes(settings)
     for kind, ending in MEDIA_TYPES.items():
         mimetypes.add_type(kind, ending)
     app = FastAPI(
@@ -102,6 +109,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
     app.add_api_websocket_route("/ws", widget)
     app.add_api_websocket_route("/", frames)
     app.include_router(ApiRoutes(settings).router())
+    app.include_router(page.router())
     for error in (ApiError, NoSuchTalk, RequestValidationError, VisavisError):
         app.add_exception_handler(error, refuse)
     app.include_router(FaceRoutes(settings, STATIC, recording).router())
@@ -144,7 +152,7 @@ async def root(request: Request) -> Response:
     """The page for browsers, a few facts for programs."""
     vary = {"Vary": "Accept", "Cache-Control": "no-cache"}
     if "text/html" in request.headers.get("accept", ""):
-        return FileResponse(STATIC / "index.html", headers=vary)
+        return HTMLResponse(_page(request.app.state.settings), headers=vary)
     app = request.app
     facts = {
         "name": "visavis",
@@ -155,6 +163,18 @@ async def root(request: Request) -> Response:
         "avatars": sorted(path.parent.name for path in AVATARS.glob("*/*.glb")),
     }
     return JSONResponse(facts, headers=vary)
+
+
+def _page(settings: Settings) -> str:
+    """The page, with what it has to know on its body."""
+    told = {
+        "api-base": settings.server.api_base,
+        "avatar": settings.avatar,
+        "muse-mode": settings.muse.mode,
+    }
+    attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in told.items())
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    return page.replace("<body>", f"<body {attributes}>", 1)
 
 
 async def health(request: Request) -> Response:

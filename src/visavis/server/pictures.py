@@ -12,7 +12,7 @@ from visavis import plugins
 from visavis.audio import Media
 from visavis.server.audience import Audience
 from visavis.settings import Settings
-from visavis.video import RenderEngine, Size, background
+from visavis.video import RenderEngine, Renderer, Size, background
 from visavis.video.degrade import Degrade
 from visavis.video.live import LiveStream
 from visavis.video.studio import Artist, Portrait
@@ -33,10 +33,13 @@ class Pictures:
 
     async def portrait(self, avatar: str, media: Media, audience: Audience, seed: int = 0) -> Portrait:
         """The picture side of a session. Raises `VisavisError` when the avatar cannot be drawn."""
-        async with self._loading:
-            renderer = await anyio.to_thread.run_sync(self._load, avatar)
-        artist = Artist(renderer, seed, self._executor, self._degrade)
+        artist = Artist(await self.renderer(avatar), seed, self._executor, self._degrade)
         return Portrait(artist, media, self._tasks, audience.join, audience.leave)
+
+    async def renderer(self, avatar: str) -> Renderer:
+        """What draws an avatar. Raises `VisavisError`."""
+        async with self._loading:
+            return await anyio.to_thread.run_sync(self._load, avatar)
 
     def stream(self, portrait: Portrait, seed: int = 0) -> LiveStream:
         """The session as an endless stream."""
@@ -50,7 +53,7 @@ class Pictures:
             "load": round(self._degrade.load, 2),
         }
 
-    def _load(self, avatar: str) -> Any:
+    def _load(self, avatar: str) -> Renderer:
         if self._engine is None:
             self._engine = plugins.load("renderers", self._settings.video.renderer, self._settings)
         return self._engine.renderer(avatar, self.size, background.parse(self._settings.video.background))

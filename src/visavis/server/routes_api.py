@@ -10,56 +10,33 @@ import base64
 import io
 import time
 import wave
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import anyio
 import anyio.lowlevel
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 import visavis
 from visavis import events as ev
 from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
-from visavis.errors import VisavisError
 from visavis.exports import glb
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
 from visavis.server.hearing import hear
 from visavis.server.lines import Full
+from visavis.server.refusals import ApiError
+from visavis.server.streams import BOUNDARY, events, pictures, video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
-from visavis.server.uploads import MAX_BYTES, decoded
-from visavis.server.waiting import Collector, Feed, Understanding
+from visavis.server.uploads import decoded, recording
+from visavis.server.waiting import Collector, Understanding, following, taking_all
 from visavis.settings import Settings
-from visavis.video.live import Kind, LiveStream, Viewer
-from visavis.wires.api import turn_id, weights_of
+from visavis.wires.api import turn_id
 
-STATUS = {
-    "NO_SUCH_SESSION": 404,
-    "SESSION_ENDED": 410,
-    "BUSY": 409,
-    "TOO_LARGE": 413,
-    "TOO_LONG": 413,
-    "NOT_MEDIA": 415,
-    "NO_SOUND": 415,
-    "BAD_SOUND": 415,
-    "SERVER_FULL": 503,
-    "AGENT_TIMEOUT": 504,
-}
-"""HTTP status of an error's code; 422 for the others."""
-PATIENCE = 60.0
-"""Seconds that a call waits for the agent."""
-RETRY_AFTER = 30
-"""Seconds after which a full server may have room."""
-BOUNDARY = "visavis-frame"
 Responses = dict[int | str, dict[str, Any]]
 _FULL: Responses = {503: {"model": models.Problem, "description": "The server is full: try again later."}}
 _PROBLEMS: Responses = {
@@ -82,15 +59,6 @@ _RECORDINGS = {
     }
 }
 _LIVE: dict[str, Any] = {"video/webm": {}, "multipart/x-mixed-replace": {}, "text/event-stream": {}}
-W = TypeVar("W", bound=Understanding)
-
-
-class ApiError(Exception):
-    """An error in the form of this dialect."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class ApiRoutes:
@@ -227,9 +195,9 @@ class ApiRoutes:
             reply = turn_id(session.next_turn)
             session.feed(ev.UserText(said.text, echo=True))
             return JSONResponse({"turn_id": reply}, 202)
-        with _taking_all(talk) as collector:
+        with taking_all(talk) as collector:
             session.feed(ev.UserText(said.text, echo=True))
-            await _done(collector)
+            await collector.wait()
         return _whole(talk, collector)
 
     async def audio(
@@ -237,7 +205,7 @@ class ApiRoutes:
     ) -> Response:
         """Say something with a recording: WAV, WebM, Ogg, MP3, or raw PCM16 (`audio/pcm;rate=16000`); as the
         body, or the first file of a form."""
-        body, kind = await _recording(request)
+        body, kind = await recording(request)
         rate = request.app.state.sessions.parts.agent.input_rate
         raw = self._settings.api.input_sample_rate
         kind = kind if "rate=" in kind or "pcm" not in kind.lower() else f"{kind};rate={raw}"
@@ -245,14 +213,14 @@ class ApiRoutes:
         if talk.hearing.locked():
             raise ApiError("BUSY", "Another recording is being taken in; send one after the other.")
         if wait:
-            with _taking_all(talk) as collector:
+            with taking_all(talk) as collector:
                 await hear(talk, pcm, rate)
-                await _done(collector)
+                await collector.wait()
             return _whole(talk, collector)
         reply = turn_id(talk.seat.session.next_turn)
-        with _listening(talk, Understanding()) as understanding:
+        with following(talk, Understanding()) as understanding:
             await hear(talk, pcm, rate)
-            await _done(understanding)
+            await understanding.wait()
         if understanding.problem is not None:
             raise ApiError(understanding.problem.code, understanding.problem.message)
         return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
@@ -271,13 +239,13 @@ class ApiRoutes:
         accept = request.headers.get("accept", "")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if format == "weights" or (not format and "text/event-stream" in accept):
-            return StreamingResponse(_events(talk), media_type="text/event-stream", headers=headers)
+            return StreamingResponse(events(talk), media_type="text/event-stream", headers=headers)
         stream = await _talks(request).stream(talk)
         if format == "mjpeg" or (not format and ("multipart/" in accept or "image/jpeg" in accept)):
             kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-            return StreamingResponse(_pictures(stream), media_type=kind, headers=headers)
+            return StreamingResponse(pictures(stream), media_type=kind, headers=headers)
         kind = 'video/webm; codecs="vp8,opus"'
-        return StreamingResponse(_video(stream), media_type=kind, headers=headers)
+        return StreamingResponse(video(stream), media_type=kind, headers=headers)
 
     async def socket(self, socket: WebSocket, session_id: str) -> None:
         """`WS /api/v1/sessions/{id}/ws`."""
@@ -328,36 +296,6 @@ async def _talk_of(request: Request, session_id: str) -> Talk:
     return _talks(request).get(session_id)
 
 
-@contextmanager
-def _listening(talk: Talk, listener: W) -> Iterator[W]:
-    """While `listener` follows the session."""
-    talk.audience.join(listener)
-    try:
-        yield listener
-    finally:
-        talk.audience.leave(listener)
-
-
-@contextmanager
-def _taking_all(talk: Talk) -> Iterator[Collector]:
-    """While somebody waits for a whole reply, it is not held back to be played."""
-    session = talk.seat.session
-    with _listening(talk, Collector()) as collector:
-        session.live = False
-        try:
-            yield collector
-        finally:
-            session.live = True
-
-
-async def _done(waiting: Understanding) -> None:
-    try:
-        with anyio.fail_after(PATIENCE):
-            await waiting.done.wait()
-    except TimeoutError:
-        raise ApiError("AGENT_TIMEOUT", f"The agent has not answered in {PATIENCE:g} s.") from None
-
-
 def _whole(talk: Talk, collector: Collector) -> Response:
     if collector.problem is not None:
         raise ApiError(collector.problem.code, collector.problem.message)
@@ -385,114 +323,5 @@ def _wav(pcm: bytes, rate: int) -> bytes:
     return file.getvalue()
 
 
-async def _recording(request: Request) -> tuple[bytes, str]:
-    """The recording in a request, and what it says it is."""
-    kind = request.headers.get("content-type", "")
-    if kind.lower().startswith("multipart/form-data"):
-        try:
-            async with request.form(max_files=1, max_fields=10, max_part_size=MAX_BYTES) as form:
-                file = next((item for item in form.values() if isinstance(item, UploadFile)), None)
-                if file is None:
-                    raise ApiError("NO_SOUND", "The form has no file in it.")
-                body = await file.read(MAX_BYTES + 1)
-                kind = file.content_type or ""
-        except HTTPException as error:
-            raise ApiError("BAD_FORM", f"The form cannot be read: {error.detail}") from None
-    else:
-        pieces = bytearray()
-        async for piece in request.stream():
-            pieces += piece
-            if len(pieces) > MAX_BYTES:
-                break
-        body = bytes(pieces)
-    if len(body) > MAX_BYTES:
-        raise ApiError("TOO_LARGE", f"A recording may have at most {MAX_BYTES >> 20} MB.")
-    return body, kind
-
-
-async def _video(stream: LiveStream) -> AsyncIterator[bytes]:
-    with _viewing(stream, "webm") as viewer:
-        async for piece in viewer.pieces():
-            yield piece
-
-
-async def _pictures(stream: LiveStream) -> AsyncIterator[bytes]:
-    with _viewing(stream, "mjpeg") as viewer:
-        async for jpeg in viewer.pieces():
-            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            yield head.encode() + jpeg + b"\r\n"
-
-
-@contextmanager
-def _viewing(stream: LiveStream, kind: Kind) -> Iterator[Viewer]:
-    viewer = Viewer(kind)
-    stream.join(viewer)
-    try:
-        yield viewer
-    finally:
-        stream.leave(viewer)
-
-
-async def _events(talk: Talk) -> AsyncIterator[bytes]:
-    with _listening_feed(talk) as feed:
-        async for event in feed.events():
-            match event:
-                case ev.Frames(turn, first, pcm):
-                    for k in range(len(event.weights)):
-                        begin = (talk.media.edge(first + k) - talk.media.edge(first)) * BYTES
-                        end = (talk.media.edge(first + k + 1) - talk.media.edge(first)) * BYTES
-                        frame = {
-                            "turn_id": turn_id(turn),
-                            "frame_id": first + k,
-                            "weights": weights_of(event, k),
-                            "audio": base64.b64encode(pcm[begin:end]).decode(),
-                            "sample_rate": talk.media.rate,
-                        }
-                        yield _event("frame", frame)
-                case ev.TurnEnded(turn, text, interrupted, heard):
-                    done = {"turn_id": turn_id(turn), "text": text, "interrupted": interrupted}
-                    yield _event("turn_end", done | {"offset_ms": round(heard * 1000)})
-                case ev.StateChanged(state):
-                    yield _event("state", {"state": state})
-
-
-@contextmanager
-def _listening_feed(talk: Talk) -> Iterator[Feed]:
-    feed = Feed()
-    talk.audience.join(feed)
-    try:
-        yield feed
-    finally:
-        talk.audience.leave(feed)
-        feed.close()
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
-
-
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-# -- errors ------------------------------------------------------------------------------------------------
-def refuse(request: Request, error: Exception) -> Response:
-    """What went wrong, in the form of this dialect."""
-    match error:
-        case ApiError() | VisavisError():
-            code, message = error.code, str(error)
-        case NoSuchTalk(ended=True):
-            code, message = "SESSION_ENDED", "The session has ended; create another one."
-        case NoSuchTalk():
-            code, message = "NO_SUCH_SESSION", "There is no such session."
-        case RequestValidationError():
-            fields = [".".join(map(str, detail["loc"])) for detail in error.errors()]
-            reasons = "; ".join(
-                f"{field}: {detail['msg']}" for field, detail in zip(fields, error.errors(), strict=True)
-            )
-            body = {"code": "BAD_REQUEST", "message": reasons, "fields": fields}
-            return JSONResponse(body, 422)
-        case _:
-            raise error
-    headers = {"Retry-After": str(RETRY_AFTER)} if code == "SERVER_FULL" else None
-    return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)

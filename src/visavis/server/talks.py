@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from visavis.agents import Brief
+from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.server.audience import Audience, Record
 from visavis.server.lines import Full
@@ -34,7 +34,7 @@ class NoSuchTalk(Exception):
         self.ended = ended
 
 
-@dataclass
+@dataclass(eq=False)
 class Talk:
     """One session. Times are seconds on the event loop's clock; `created` is wall-clock time."""
 
@@ -94,13 +94,14 @@ class Talks:
         metadata: dict[str, Any] | None = None,
         id: str = "",
         listed: bool = True,
+        agent: AgentEngine | None = None,
     ) -> Talk:
-        """`listed`: callers of the api see it. Raises `Full`."""
+        """`listed`: callers of the api see it. `agent` instead of the server's. Raises `Full`."""
         if self._sessions.full:
             raise Full
         record = Record()
         audience = Audience(record)
-        seat = self._sessions.open(id or new_id(), new_token(), media, brief)
+        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent)
         seat.session.attach(audience)
         talk = Talk(seat, audience, record, media, output, avatar, metadata or {}, listed)
         self._talks[talk.id] = talk
@@ -108,10 +109,10 @@ class Talks:
         self._tasks.start_soon(self._watch, talk)
         return talk
 
-    def get(self, id: str) -> Talk:
-        """The session of that id, which lives on. Raises `NoSuchTalk`."""
+    def get(self, id: str, *, any: bool = False) -> Talk:
+        """The session of that id, which lives on; `any`: also one that is not listed. Raises `NoSuchTalk`."""
         talk = self._talks.get(id)
-        if talk is None or not talk.listed:
+        if talk is None or not (talk.listed or any):
             raise NoSuchTalk(id in self._ended)
         self.touch(talk)
         return talk
@@ -122,6 +123,11 @@ class Talks:
             made = await self._pictures.portrait(talk.avatar, talk.media, talk.audience)
             talk.portrait = talk.portrait or made
         return talk.portrait
+
+    def recast(self, talk: Talk, avatar: str) -> None:
+        """Another face; who watches keeps the one there is until they watch anew."""
+        if avatar != talk.avatar and not (talk.portrait is not None and talk.portrait.watched):
+            talk.avatar, talk.portrait, talk.stream = avatar, None, None
 
     async def stream(self, talk: Talk) -> LiveStream:
         """It as an endless stream. Raises `VisavisError` when its avatar cannot be drawn."""

@@ -6,6 +6,10 @@ import io
 import re
 from pathlib import Path
 
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
 from visavis.audio import BYTES, Resampler, to_pcm
 from visavis.errors import VisavisError
 from visavis.media_files import open_sound
@@ -59,3 +63,28 @@ def _file(body: bytes, rate: int) -> bytes:
 
 def _too_long() -> VisavisError:
     return VisavisError("TOO_LONG", f"The recording is longer than {LONGEST:g} s.")
+
+
+async def recording(request: Request) -> tuple[bytes, str]:
+    """The recording in a request, and what it says it is."""
+    kind = request.headers.get("content-type", "")
+    if kind.lower().startswith("multipart/form-data"):
+        try:
+            async with request.form(max_files=1, max_fields=10, max_part_size=MAX_BYTES) as form:
+                file = next((item for item in form.values() if isinstance(item, UploadFile)), None)
+                if file is None:
+                    raise VisavisError("NO_SOUND", "The form has no file in it.")
+                body = await file.read(MAX_BYTES + 1)
+                kind = file.content_type or ""
+        except HTTPException as error:
+            raise VisavisError("BAD_FORM", f"The form cannot be read: {error.detail}") from None
+    else:
+        pieces = bytearray()
+        async for piece in request.stream():
+            pieces += piece
+            if len(pieces) > MAX_BYTES:
+                break
+        body = bytes(pieces)
+    if len(body) > MAX_BYTES:
+        raise VisavisError("TOO_LARGE", f"A recording may have at most {MAX_BYTES >> 20} MB.")
+    return body, kind

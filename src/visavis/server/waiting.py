@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import anyio
 
 from visavis import events as ev
+from visavis.errors import VisavisError
+from visavis.server.talks import Talk
+from visavis.session import Client
 
+PATIENCE = 60.0
+"""Seconds that a call waits for the agent."""
 BACKLOG = 512
 """Events that may wait for somebody who reads them."""
 
@@ -20,6 +27,15 @@ class Understanding:
         self.problem: ev.Problem | None = None
         self.done = anyio.Event()
         self._asked = False
+
+    async def wait(self) -> None:
+        """Raises `VisavisError` when it takes too long."""
+        try:
+            with anyio.fail_after(PATIENCE):
+                await self.done.wait()
+        except TimeoutError:
+            message = f"The agent has not answered in {PATIENCE:g} s."
+            raise VisavisError("AGENT_TIMEOUT", message) from None
 
     def put(self, event: ev.ToClient) -> None:
         match event:
@@ -87,3 +103,28 @@ class Feed:
     async def events(self) -> AsyncIterator[ev.ToClient]:
         async for event in self._out:
             yield event
+
+
+C = TypeVar("C", bound=Client)
+
+
+@contextmanager
+def following(talk: Talk, client: C) -> Iterator[C]:
+    """While `client` follows the session."""
+    talk.audience.join(client)
+    try:
+        yield client
+    finally:
+        talk.audience.leave(client)
+
+
+@contextmanager
+def taking_all(talk: Talk) -> Iterator[Collector]:
+    """While somebody waits for a whole reply, it is not held back to be played."""
+    session = talk.seat.session
+    with following(talk, Collector()) as collector:
+        session.live = False
+        try:
+            yield collector
+        finally:
+            session.live = True

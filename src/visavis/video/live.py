@@ -127,6 +127,10 @@ class LiveStream:
     def wants_jpeg(self) -> bool:
         return any(viewer.kind == "mjpeg" for viewer in self._viewers)
 
+    @property
+    def watched(self) -> bool:
+        return bool(self._viewers)
+
     def join(self, viewer: Viewer) -> None:
         self._viewers.append(viewer)
         if self._scope is None:

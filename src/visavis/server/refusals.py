@@ -1,0 +1,59 @@
+"""What calls below `/api` are told when something is wrong: `{code, message}`, and `fields` when they can be
+named."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from visavis.errors import VisavisError
+from visavis.server.talks import NoSuchTalk
+
+STATUS = {
+    "NO_SUCH_SESSION": 404,
+    "SESSION_ENDED": 410,
+    "NO_SUCH_FILE": 404,
+    "BUSY": 409,
+    "TOO_LARGE": 413,
+    "TOO_LONG": 413,
+    "NOT_MEDIA": 415,
+    "NO_SOUND": 415,
+    "BAD_SOUND": 415,
+    "SERVER_FULL": 503,
+    "MUSE_UNREACHABLE": 502,
+    "AGENT_TIMEOUT": 504,
+}
+"""HTTP status of an error's code; 422 for the others."""
+RETRY_AFTER = 30
+"""Seconds after which a full server may have room."""
+
+
+class ApiError(Exception):
+    """An error in the form of this dialect."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def refuse(request: Request, error: Exception) -> Response:
+    """What went wrong, in the form of this dialect."""
+    match error:
+        case ApiError() | VisavisError():
+            code, message = error.code, str(error)
+        case NoSuchTalk(ended=True):
+            code, message = "SESSION_ENDED", "The session has ended; create another one."
+        case NoSuchTalk():
+            code, message = "NO_SUCH_SESSION", "There is no such session."
+        case RequestValidationError():
+            fields = [".".join(map(str, detail["loc"])) for detail in error.errors()]
+            reasons = "; ".join(
+                f"{field}: {detail['msg']}" for field, detail in zip(fields, error.errors(), strict=True)
+            )
+            body = {"code": "BAD_REQUEST", "message": reasons, "fields": fields}
+            return JSONResponse(body, 422)
+        case _:
+            raise error
+    headers = {"Retry-After": str(RETRY_AFTER)} if code == "SERVER_FULL" else None
+    return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)

@@ -1,0 +1,374 @@
+"""The page dialect: chat in text or recordings, and the reply as video, streamed or as a file.
+
+Source: docs/protocols.md. The language model, the ears and the voice are the embedded agent's, whoever
+answers on the other dialects.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+import anyio
+import httpx2
+import numpy as np
+import structlog
+from fastapi import APIRouter, Header, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.websockets import WebSocketDisconnect
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from visavis import events as ev
+from visavis.audio import Media, to_float
+from visavis.exports import glb
+from visavis.memory import Memory
+from visavis.server.brain import Brain
+from visavis.server.lines import Full
+from visavis.server.refusals import ApiError
+from visavis.server.streams import video
+from visavis.server.talks import NoSuchTalk, Talk, Talks
+from visavis.server.uploads import decoded, recording
+from visavis.server.waiting import taking_all
+from visavis.settings import Settings
+from visavis.stages import LISTEN_RATE, Message
+from visavis.track import Track
+from visavis.video.film import write_film
+
+MAX_FILES = 50
+"""Video files that are kept at a time; the oldest goes first."""
+MOST_TEXTS = 8
+"""Texts that may wait for somebody to watch."""
+LARGEST_PIECE = 8 << 20
+"""Bytes of one message of another service's stream."""
+LARGEST_BODY = 64 << 10
+"""Bytes of a question in text."""
+CONNECT_SECONDS = 10.0
+M = TypeVar("M", bound=BaseModel)
+_MEDIA_TYPE = 'video/webm; codecs="vp8,opus"'
+_PASSED_ON = ("content-type", "content-length", "content-range", "accept-ranges")
+_log = structlog.get_logger()
+
+
+class Begin(BaseModel):
+    """A session; whose face it is can be said now, or with the first text."""
+
+    model_config = ConfigDict(extra="forbid")
+    avatarId: str | None = Field(None, max_length=40)  # noqa: N815 (the dialect's names)
+
+
+class Began(BaseModel):
+    sessionId: str  # noqa: N815
+
+
+class Chat(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "How are you?"}]})
+    text: str = Field(min_length=1, max_length=4000)
+    sessionId: str | None = Field(None, max_length=64)  # noqa: N815
+
+
+class Answer(BaseModel):
+    reply: str
+    text: str | None = Field(None, description="What was understood of a recording.")
+
+
+class Start(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    sessionId: str = Field(max_length=64)  # noqa: N815
+    avatarId: str | None = Field(None, max_length=40)  # noqa: N815
+    text: str = Field(min_length=1, max_length=4000)
+
+
+class Started(BaseModel):
+    mode: Literal["mse", "file"]
+    url: str
+
+
+@dataclass
+class Visit:
+    """What the page's calls know of a session."""
+
+    memory: Memory
+    texts: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_TEXTS))
+    """To be said as soon as somebody watches."""
+    asked: tuple[str, str] = ("", "")
+    """The avatar and the text that another service is to show."""
+
+
+class PageRoutes:
+    """The handlers. `brain` and `talks` are there once the application has started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._visits: WeakKeyDictionary[Talk, Visit] = WeakKeyDictionary()
+        self._files: OrderedDict[str, Path] = OrderedDict()
+        self._folder: TemporaryDirectory[str] | None = None
+        self._filming = anyio.CapacityLimiter(1)
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api", tags=["page"])
+        add = router.add_api_route
+        add("/session", self.session, methods=["POST"])
+        add(
+            "/openai/chat",
+            self.chat,
+            methods=["POST"],
+            response_model=Answer,
+            response_model_exclude_none=True,
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {"schema": Chat.model_json_schema()},
+                        "audio/webm": {"schema": {"type": "string", "format": "binary"}},
+                    },
+                }
+            },
+        )
+        add("/muse/start", self.start, methods=["POST"])
+        add("/muse/stream/{session_id}", self.stream, methods=["GET"], response_class=StreamingResponse)
+        add("/muse/file/{name}", self.file, methods=["GET"], response_class=FileResponse)
+        router.add_api_websocket_route("/muse/stream/{session_id}", self.socket)
+        return router
+
+    def close(self) -> None:
+        """Delete the files."""
+        self._files.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    # -- talking -------------------------------------------------------------------------------------------
+    async def session(self, request: Request, begin: Begin | None = None) -> Began:
+        """Begin a session."""
+        avatar = self._avatar(begin.avatarId if begin is not None else None)
+        talk = await self._open(request, avatar)
+        return Began(sessionId=talk.id)
+
+    async def chat(self, request: Request) -> Response:
+        """A reply in text: to `{"text": ...}`, or to a recording as the body (MediaRecorder's pieces,
+        joined). With a `sessionId`, in the body or the query, the conversation is remembered."""
+        brain: Brain = request.app.state.brain
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind in ("", "application/json"):
+            said = await _read(Chat, request)
+            text, session = said.text, said.sessionId
+            heard = None
+        else:
+            content, kind = await recording(request)
+            pcm = await anyio.to_thread.run_sync(decoded, content, kind, LISTEN_RATE)
+            asr = await anyio.to_thread.run_sync(brain.asr)
+            heard = text = (await brain.workers.run(asr, to_float(pcm), None)).text
+            session = request.query_params.get("sessionId")
+            if not text:
+                raise ApiError("NOTHING_HEARD", "There are no words in the recording.")
+        memory = self._new_memory()
+        if session is not None:
+            memory = self._visit(_talks(request).get(session, any=True)).memory
+        llm = await anyio.to_thread.run_sync(brain.llm)
+        pieces = [piece async for piece in llm.reply([*memory.messages(), Message("user", text)])]
+        reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()
+        memory.user(text)
+        memory.assistant(reply)
+        return JSONResponse({"reply": reply} | ({} if heard is None else {"text": heard}))
+
+    # -- video ---------------------------------------------------------------------------------------------
+    async def start(self, request: Request, start: Start) -> Started:
+        """Have a text spoken: the answer says where to watch."""
+        talk = _talks(request).get(start.sessionId, any=True)
+        visit, muse = self._visit(talk), self._settings.muse
+        avatar = self._avatar(start.avatarId) if start.avatarId else talk.avatar
+        if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
+            _talks(request).recast(talk, avatar)
+        visit.asked = (start.avatarId or avatar, start.text)
+        if muse.mode == "file":
+            return Started(mode="file", url=f"/api/muse/file/{await self._film(request, talk, start.text)}")
+        if not muse.stream_url:
+            self._say(talk, start.text)
+        return Started(mode="mse", url=f"/api/muse/stream/{talk.id}")
+
+    async def stream(self, request: Request, session_id: str) -> Response:
+        """The session as an endless WebM."""
+        talk = _talks(request).get(session_id, any=True)
+        live = await _talks(request).stream(talk)
+        return StreamingResponse(self._watched(talk, video(live)), media_type=_MEDIA_TYPE)
+
+    async def socket(self, socket: WebSocket, session_id: str) -> None:
+        """The same over a WebSocket, a segment in each message."""
+        talks: Talks = socket.app.state.talks
+        await socket.accept()
+        try:
+            talk = talks.get(session_id, any=True)
+        except NoSuchTalk:
+            await socket.close(1008, "there is no such session")
+            return
+        pieces = self._elsewhere(talk) if self._settings.muse.stream_url else video(await talks.stream(talk))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
+                async for piece in self._watched(talk, pieces):
+                    await socket.send_bytes(piece)
+                tasks.cancel_scope.cancel()
+            await socket.close(1000)
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # the client is gone
+
+    async def file(
+        self, request: Request, name: str, range: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """A whole reply as a video file; parts of it with `Range`."""
+        if self._settings.muse.file_url:
+            return await self._fetched(_talks(request).get(name, any=True), range)
+        path = self._files.get(name)
+        if path is None:
+            raise ApiError("NO_SUCH_FILE", "There is no such file, or its time is over.")
+        return FileResponse(path, media_type="video/webm")
+
+    # -- inside --------------------------------------------------------------------------------------------
+    async def _open(self, request: Request, avatar: str) -> Talk:
+        reader = await anyio.to_thread.run_sync(request.app.state.brain.reader)
+        media = Media(fps=self._settings.video.fps)
+        try:
+            return _talks(request).create(
+                avatar, media=media, id=str(uuid.uuid4()), listed=False, agent=reader
+            )
+        except Full:
+            raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
+
+    def _visit(self, talk: Talk) -> Visit:
+        return self._visits.setdefault(talk, Visit(self._new_memory()))
+
+    def _new_memory(self) -> Memory:
+        assistant = self._settings.assistant
+        return Memory(assistant.instructions, assistant.memory_turns)
+
+    def _avatar(self, name: str | None) -> str:
+        avatar = name or self._settings.avatar
+        if self._settings.muse.stream_url or self._settings.muse.file_url:
+            return self._settings.avatar  # another service knows its own
+        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+            raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {avatar[:40]!r}.")
+        return avatar
+
+    def _say(self, talk: Talk, text: str) -> None:
+        """Now if somebody watches, otherwise when somebody does."""
+        if talk.stream is not None and talk.stream.watched:
+            talk.seat.session.feed(ev.UserText(text))
+        else:
+            self._visit(talk).texts.append(text)
+
+    async def _watched(self, talk: Talk, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """`pieces`, and with the first of them whatever waited to be said."""
+        async for piece in pieces:
+            yield piece
+            texts = self._visit(talk).texts
+            if texts:
+                talk.seat.session.feed(ev.UserText(" ".join(texts)))
+                texts.clear()
+
+    async def _film(self, request: Request, talk: Talk, text: str) -> str:
+        """Make a video file of `text`; returns its name."""
+        if self._settings.muse.file_url:
+            return talk.id
+        with taking_all(talk) as collector:
+            talk.seat.session.feed(ev.UserText(text))
+            await collector.wait()
+        if collector.problem is not None or not collector.weights:
+            problem = collector.problem or ev.Problem("VOICE_SILENT", "There was nothing to say.")
+            raise ApiError(problem.code, problem.message)
+        renderer = await request.app.state.pictures.renderer(talk.avatar)
+        track = Track(talk.media.fps, np.array(collector.weights, np.float32))
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="visavis-")
+        path = Path(self._folder.name) / f"{uuid.uuid4().hex}.webm"
+        pcm = bytes(collector.pcm)
+        await anyio.to_thread.run_sync(
+            lambda: write_film(path, track, [pcm], talk.media.rate, renderer), limiter=self._filming
+        )
+        self._files[path.name] = path
+        while len(self._files) > MAX_FILES:
+            self._forget(next(iter(self._files)))
+        request.app.state.tasks.start_soon(self._forget_later, path.name)
+        return path.name
+
+    async def _forget_later(self, name: str) -> None:
+        await anyio.sleep(self._settings.muse.file_minutes * 60)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        if (path := self._files.pop(name, None)) is not None:
+            path.unlink(missing_ok=True)
+
+    # -- another service ------------------------------------------------------------------------------------
+    def _question(self, talk: Talk) -> dict[str, str]:
+        avatar, text = self._visit(talk).asked
+        return {"sessionId": talk.id, "avatarId": avatar, "text": text}
+
+    async def _elsewhere(self, talk: Talk) -> AsyncIterator[bytes]:
+        """The stream of the other service; it ends when that one does."""
+        url = httpx2.URL(self._settings.muse.stream_url).copy_merge_params(self._question(talk))
+        try:
+            async with connect(str(url), max_size=LARGEST_PIECE, open_timeout=CONNECT_SECONDS) as upstream:
+                async for piece in upstream:
+                    if isinstance(piece, bytes):
+                        yield piece
+        except (OSError, TimeoutError, WebSocketException) as error:
+            _log.warning("the video service cannot be used", reason=str(error))
+
+    async def _fetched(self, talk: Talk, part: str | None) -> Response:
+        """The file of the other service, or the part of it that is asked for."""
+        client = httpx2.AsyncClient(timeout=httpx2.Timeout(60, connect=CONNECT_SECONDS))
+        headers = {"Range": part} if part else {}
+        try:
+            asked = client.build_request(
+                "GET", self._settings.muse.file_url, params=self._question(talk), headers=headers
+            )
+            answer = await client.send(asked, stream=True)
+        except httpx2.HTTPError as error:
+            await client.aclose()
+            _log.warning("the video service cannot be used", reason=str(error))
+            raise ApiError("MUSE_UNREACHABLE", "The video service cannot be reached.") from None
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                async for piece in answer.aiter_raw():
+                    yield piece
+            finally:
+                await answer.aclose()
+                await client.aclose()
+
+        kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+        return StreamingResponse(body(), answer.status_code, headers=kept)
+
+
+def _talks(request: Request) -> Talks:
+    talks: Talks = request.app.state.talks
+    return talks
+
+
+async def _read(model: type[M], request: Request) -> M:
+    """The body as a `model`; it says what is wrong as other calls do."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise ApiError("TOO_LARGE", f"The body may have at most {LARGEST_BODY >> 10} kB.")
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
+        raise RequestValidationError(details) from None
+
+
+async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+    scope.cancel()
