@@ -263,6 +263,8 @@ class Session:
             # Effects never feed back at once: the failure is an event of its own.
             failure = ev.ReplyFailed("AGENT_OVERLOADED", "The agent does not keep up; please try again.")
             asyncio.get_running_loop().call_soon(self.feed, failure)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the session ends, its agent is gone already
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Open the agent and carry its events until the session is closed; never raises."""

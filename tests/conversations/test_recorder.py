@@ -43,7 +43,7 @@ def test_a_question_and_its_answer() -> None:
 
 
 def test_typed_and_spoken_words_are_written_once_each_and_counted_on() -> None:
-    script = [
+    script: list[tuple[float, ev.Event]] = [
         (0.0, ev.UserText("typed")),
         (1.0, ev.UserText("echoed", echo=True)),
         (2.0, ev.UserSaid("spoken")),

@@ -1,0 +1,129 @@
+"""A real server that writes conversations down, is stopped in the middle of a reply, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.process import server
+from tests.server.test_server import Client, get
+from websockets.asyncio.client import connect
+
+from visavis.conversations import Record
+from visavis.conversations.database import opened
+
+SETTINGS = {
+    "AGENT_TYPE": "scripted",
+    "VISAVIS_SCRIPTED__SECONDS": "30",
+    "VISAVIS_SCRIPTED__SPEED": "20",
+    "VISAVIS_CONVERSATIONS__STORE": "sqlite",
+}
+
+
+def stored(path: Path) -> list[Record]:
+    with opened(path) as database:
+        records = [database.get(record.id) for record in database.list()]
+    return [record for record in records if record is not None]
+
+
+def test_a_conversation_goes_on_after_the_server_was_restarted(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.db"
+    settings = {**SETTINGS, "VISAVIS_CONVERSATIONS__PATH": str(path)}
+
+    async def begin(url: str) -> dict[str, Any]:
+        async with connect(url, max_size=None) as socket:
+            client = Client(socket)
+            config = await client.next()
+            await client.send(type="hello")
+            await client.send(type="text", data="How are you?", userId="u1")
+            for _ in range(30):  # a second of it is heard
+                frame = await client.until("sync_frame")
+                await client.send(type="playback", turnId=frame["turnId"], frameIndex=frame["frameIndex"])
+            running.process.terminate()
+            await asyncio.wait_for(socket.wait_closed(), 20)
+            return config
+
+    async def go_on(url: str, token: str) -> list[dict[str, Any]]:
+        async with connect(url, max_size=None) as socket:
+            client = Client(socket)
+            await client.next()
+            await client.send(type="hello", resume=token)
+            resumed = await client.until("config")
+            ended = await client.until("transcript_done")
+            await client.send(type="text", data="Go on.", userId="u1")
+            return [resumed, ended, await client.until("audio_start")]
+
+    with server(tmp_path, **settings) as running:
+        config = asyncio.run(begin(running.ws))
+        running.process.wait(20)
+    (record,) = stored(path)
+    assert record.id == config["sessionId"]
+    question, answer = record.entries
+    assert (question.role, question.text) == ("user", "How are you?")
+    assert answer.interrupted
+    assert 0 < len(answer.words) < 20
+    assert " ".join(word.text for word in answer.words) == answer.text
+
+    with server(tmp_path, **settings) as running:
+        resumed, ended, started = asyncio.run(go_on(running.ws, config["resume"]))
+        health = json.loads(get(f"{running.http}/health")[2])
+        wrong = asyncio.run(refused(running.ws))
+    assert resumed["resumed"] is True
+    assert resumed["sessionId"] == config["sessionId"]
+    assert (ended["turnId"], ended["interrupted"], ended["text"]) == ("turn_1", True, answer.text)
+    assert started["turnId"] == "turn_2"
+    assert health["conversations"]["problems"] == []
+    assert wrong["code"] == "RESUME_EXPIRED"
+    (record,) = stored(path)
+    assert [entry.text for entry in record.entries[:3]] == ["How are you?", answer.text, "Go on."]
+
+
+async def refused(url: str) -> dict[str, Any]:
+    async with connect(url, max_size=None) as socket:
+        client = Client(socket)
+        await client.send(type="hello", resume="somebody else's")
+        return await client.until("error")
+
+
+@pytest.mark.models
+def test_when_do_you_open_is_answered_from_the_knowledge_base_with_its_source(tmp_path: Path) -> None:
+    page = tmp_path / "shop.md"
+    page.write_text(
+        "# Mill Bakery\n\n## Opening hours\n\n- Monday to Friday: 7:00 to 18:00\n- Sunday: closed\n"
+    )
+    settings = {"KNOWLEDGE_BASE_SOURCE": str(page), "VISAVIS_KNOWLEDGE__CACHE": str(tmp_path / "cache")}
+
+    async def ask(url: str) -> Client:
+        async with connect(url, max_size=None) as socket:
+            client = Client(socket)
+            await client.send(type="hello", encoding="binary")
+            await client.send(type="text", data="When do you open?")
+            await client.until("transcript_done", role="assistant")
+            await client.send(type="text", data="Hello!")
+            await client.until("transcript_done", role="assistant")
+            return client
+
+    with server(tmp_path, **settings) as running:
+        client = asyncio.run(ask(running.ws))
+        health = json.loads(get(f"{running.http}/health")[2])
+    answer, greeting = (done["text"] for done in client.of("transcript_done") if done["role"] == "assistant")
+    assert answer == "Monday to Friday: 7:00 to 18:00. Sunday: closed."
+    assert "18:00" not in greeting
+    (cited,) = client.of("sources")
+    assert cited["turnId"] == "turn_1"
+    (source,) = cited["sources"]
+    assert source["title"] == "Mill Bakery: Opening hours"
+    assert source["excerpt"] == "Monday to Friday: 7:00 to 18:00\nSunday: closed"
+    assert health["knowledge"] == {"documents": 1, "passages": 1, "warnings": [], "problems": []}
+    assert health["conversations"] is None
+
+
+def test_a_source_that_is_not_there_is_told_by_health_and_the_conversation_works(tmp_path: Path) -> None:
+    missing = {"KNOWLEDGE_BASE_SOURCE": str(tmp_path / "gone.md"), "AGENT_TYPE": "scripted"}
+    with server(tmp_path, **missing) as running:
+        status, _, body = get(f"{running.http}/health")
+    assert status == 503
+    assert "gone.md cannot be read" in json.loads(body)["problems"][0]
