@@ -32,6 +32,7 @@ LAG = 0.055
 20 sentences (50 ms at the ends of s, z and sh, 58 ms at the middle of closures, quartiles 40-75 ms)."""
 GAIN = 10 ** (8 / 20)
 """hibari speaks at -27 dB RMS; 8 dB more is the level of other voices."""
+SAMPLE = "Hello from visavis, xylograph."
 
 
 class Hibari:
@@ -50,6 +51,9 @@ class Hibari:
         model = onnx.load(voice_path(DEFAULT))
         model.graph.output.append(helper.make_empty_tensor_value_info(DURATIONS))
         self._session = session(model.SerializeToString())
+        self._level = 1.0
+        if character != OWN:  # the lower a voice, the more harmonics it has: it must not become louder
+            self._level = self._loudness(OWN) / self._loudness(character)
 
     def __call__(self, text: str, language: str | None = None) -> Speech:
         """`text` spoken; a zero-length `Speech` when nothing in it can be pronounced."""
@@ -67,16 +71,24 @@ class Hibari:
         *spectrum, durations = self._session.run(
             None, {"ids": np.array([ids], np.int64), "speed": self._speed}
         )
-        *parts, pitch = (part[0] for part in spectrum)
-        character = self._character
-        # The lower a voice, the more harmonics it has: as a whole it stays as loud.
-        wave: Wave = character.pitch * dsp.synth(
-            *map(character.resonant, parts), character.pitch * pitch, noise
-        )
+        wave = self._level * _sound(spectrum, self._character, noise)
         return wave, phones_of(symbols, owners, durations.ravel() * UNIT, wave, LAG)
+
+    def _loudness(self, character: Character) -> float:
+        """Of a sample, as an amplitude."""
+        (passage,) = self._passages(SAMPLE)
+        ids = [self._vocabulary.get(symbol, 0) for symbol in spelled(passage)[0]]
+        *spectrum, _ = self._session.run(None, {"ids": np.array([ids], np.int64), "speed": self._speed})
+        return float(np.sqrt(np.mean(_sound(spectrum, character, self._noise(SAMPLE)) ** 2)))
+
+
+def _sound(spectrum: list[Wave], character: Character, noise: np.random.Generator) -> Wave:
+    *parts, pitch = (part[0] for part in spectrum)
+    wave: Wave = dsp.synth(*map(character.resonant, parts), character.pitch * pitch, noise)
+    return wave
 
 
 def load(settings: Settings) -> Hibari:
     engine = Hibari(settings.voice.speed, settings.assistant.seed, character_of(settings.avatar))
-    engine("Hello from visavis, xylograph.")  # unknown words load hibari's second network
+    engine(SAMPLE)  # unknown words load hibari's second network
     return engine
