@@ -27,11 +27,12 @@ from visavis.errors import VisavisError
 from visavis.events import ReplyAudio, ReplyFailed, UserText
 from visavis.faces.speech_face import Faces
 from visavis.knowledge import knowledge
+from visavis.languages import ENGLISH, NO_ANSWER, base
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.say import Spoken, render
 from visavis.server import run
-from visavis.settings import Settings
+from visavis.settings import AssistantSettings, Settings
 from visavis.stages import LISTEN_RATE, LanguageModel, Message, SpeechToText, TextToSpeech
 
 SENTENCE = "My name is Pam, and I am happy to meet you."
@@ -163,7 +164,7 @@ def _examine_parts(examination: Examination) -> None:
     faces = examination.check("load face", lambda: ("ready", Faces.load(settings)))
     spoken: Spoken | None = None
     if voice is not None and faces is not None:
-        spoken = examination.check("speak, animate", lambda: _speak(voice, faces, settings.assistant.seed))
+        spoken = examination.check("speak, animate", lambda: _speak(voice, faces, settings.assistant))
     if settings.agent != "embedded":
         examination.check("talk", lambda: _talk(settings))
         return
@@ -212,8 +213,10 @@ def _stage(settings: Settings, stage: str) -> tuple[str, Any]:
     return "ready", plugins.load(stage, getattr(settings.stages, stage), settings)
 
 
-def _speak(voice: TextToSpeech, faces: Faces, seed: int) -> tuple[str, Spoken]:
-    spoken = render(SENTENCE, voice, faces, seed)
+def _speak(voice: TextToSpeech, faces: Faces, assistant: AssistantSettings) -> tuple[str, Spoken]:
+    language = base(assistant.language)
+    sentence = SENTENCE if language == ENGLISH else NO_ANSWER.get(language, SENTENCE)
+    spoken = render(sentence, voice, faces, assistant.seed)
     seconds = len(spoken.weights) / spoken.media.fps
     finding = f"{seconds:.1f} s of speech, {len(spoken.weights)} frames"
     jaw, lips = (spoken.weights[:, INDEX[name]] for name in ("jawOpen", "mouthClose"))
@@ -236,6 +239,8 @@ def _speak(voice: TextToSpeech, faces: Faces, seed: int) -> tuple[str, Spoken]:
 
 def _understand(ears: SpeechToText, spoken: Spoken) -> tuple[str, None]:
     heard = ears(soxr.resample(to_float(spoken.pcm), spoken.media.rate, LISTEN_RATE).astype(np.float32)).text
+    if spoken.text != SENTENCE:  # how good other languages should be nobody has measured
+        return f"heard {heard!r}, spoken {spoken.text!r}", None
     wrong = word_errors(SENTENCE, heard)
     if wrong > WRONG_WORDS:
         raise VisavisError("MISHEARD", f"heard {heard!r} instead of {SENTENCE!r}; run: visavis models verify")

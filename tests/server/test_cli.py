@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import structlog
+from tests.espeak import needs_espeak
 from typer.testing import CliRunner
 
 import visavis
@@ -149,6 +150,15 @@ def test_the_doctor_talks_to_an_agent_that_is_somewhere_else(monkeypatch: pytest
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("VISAVIS_OPENAI__TIMEOUT_SECONDS", "0.2")
     assert "cannot be reached" in " ".join(command("doctor", code=1).split())
+
+
+@needs_espeak
+@pytest.mark.models
+def test_the_doctor_speaks_the_language_of_the_assistant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSISTANT_LANGUAGE", "pl")
+    output = " ".join(command("doctor").split())
+    assert "spoken 'Przepraszam, nie mam na to odpowiedzi.'" in output
+    assert "lips close on 6 of 6" in output
 
 
 @pytest.mark.models
