@@ -29,8 +29,8 @@ RECORDINGS = (
     "|---|---|---|---|---|---:|---:|---:|",
 )
 GATES = (
-    "| voice | engine | p b m closed | rounded | open | silent | onset, frames |",
-    "|---|---|---:|---:|---:|---:|---:|",
+    "| voice | engine | p b m closed | others apart | rounded | open | silent | onset, frames |",
+    "|---|---|---:|---:|---:|---:|---:|---:|",
 )
 
 

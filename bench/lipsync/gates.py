@@ -1,7 +1,7 @@
 """What a viewer notices first, counted where the phonemes of speech are known.
 
-Lips meet for p, b, m; rounded vowels are rounded; open vowels are open; the mouth is shut 150 ms into a
-pause; it opens when the speaker begins.
+Lips meet for p, b, m, and for no other consonant; rounded vowels are rounded; open vowels are open; the mouth
+is shut 150 ms into a pause; it opens when the speaker begins.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from visavis.faces.viseme_table import VOWEL
 from visavis.faces.visemes import curves, rows_of
 
 BILABIAL = frozenset("pbm")
+PARTED = frozenset("tdnkɡglrɾɹ")
+"""Consonants for which lips stay apart, `ALONE` seconds away from those for which they meet."""
 ROUNDED = frozenset("uoʊwy")
 OPEN = frozenset("aɑæ")
+_SHUTTING = BILABIAL | frozenset("fvwβɸɱʋszʃʒɕʑ")
 ROUNDING = frozenset("yɔoʊuøœwɥ")
 """Vowels with any of these do not tell how lips look unrounded."""
 CLOSED_PART = 0.35
 """Lips are closed below this part of the median opening of the utterance's vowels."""
+ALONE = 0.08
 ROUNDER = 0.04
 """Pucker and funnel of a rounded vowel above the median of unrounded ones."""
 SHUT, SHUT_AFTER, PAUSE = 0.03, 0.15, 0.30
@@ -42,6 +46,7 @@ class Counts:
     """Hits and misses of each gate, and the skews of onsets."""
 
     closed: list[bool] = field(default_factory=list)
+    parted: list[bool] = field(default_factory=list)
     rounded: list[bool] = field(default_factory=list)
     opened: list[bool] = field(default_factory=list)
     silent: list[bool] = field(default_factory=list)
@@ -51,6 +56,7 @@ class Counts:
     def add(self, other: Counts) -> None:
         for mine, theirs in (
             (self.closed, other.closed),
+            (self.parted, other.parted),
             (self.rounded, other.rounded),
             (self.opened, other.opened),
             (self.silent, other.silent),
@@ -77,12 +83,15 @@ def count(phonemes: Iterable[Phoneme], weights: Weights) -> Counts:
     plain = [rounding[_frames(p, gap)].mean() for p in vowels if not set(p.symbol) & ROUNDING]
     unrounded = float(np.median(plain)) if plain else 0.0
     usual = float(np.mean(np.concatenate([jaw[_frames(p, jaw)] for p in phones if p.symbol != "sil"])))
+    meeting = [p for p in phones if set(p.symbol) & _SHUTTING or p.symbol == "sil"]
     for phone in phones:
         here, long = _frames(phone, gap, BEFORE, AFTER), phone.end - phone.start
         if not len(gap[here]):
             continue
         if phone.symbol in BILABIAL and long >= 0.03:
             found.closed.append(bool(gap[here].min() < CLOSED_PART * opening))
+        elif phone.symbol in PARTED and long >= 0.03 and _alone(phone, meeting):
+            found.parted.append(bool(gap[_frames(phone, gap)].min() >= CLOSED_PART * opening))
         elif phone.symbol in ROUNDED and long >= 0.05:
             found.rounded.append(bool(rounding[here].max() > unrounded + ROUNDER))
         elif phone.symbol in OPEN and long >= 0.07:
@@ -117,6 +126,10 @@ def _opens(gap: Curve) -> float:
     if at == 0 or gap[at] == gap[at - 1]:
         return float(at)
     return at - float((gap[at] - level) / (gap[at] - gap[at - 1]))
+
+
+def _alone(phone: Phoneme, others: Iterable[Phoneme]) -> bool:
+    return all(other.end + ALONE < phone.start or phone.end + ALONE < other.start for other in others)
 
 
 def _vowel(phone: Phoneme) -> bool:

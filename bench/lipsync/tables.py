@@ -206,7 +206,9 @@ def charts_of(utterances: Sequence[Utterance], faces: Faces) -> list[Chart]:
 
 
 def _gate_row(voice: str, engine: str, found: gates.Counts) -> str:
-    cells = " | ".join(_share(hits) for hits in (found.closed, found.rounded, found.opened, found.silent))
+    cells = " | ".join(
+        _share(hits) for hits in (found.closed, found.parted, found.rounded, found.opened, found.silent)
+    )
     return f"| {voice} | {engine} | {cells} | {found.skew:+.1f} |"
 
 

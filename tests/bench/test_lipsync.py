@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench.lipsync.clips import Clip, read_set
+from bench.lipsync.gates import count
 from bench.lipsync.plot import Chart, page
 from bench.lipsync.scores import auc, best_lag, closures, correlated, correlation, curves_of, shifted
 from bench.lipsync.tables import recordings, systems
@@ -18,6 +19,7 @@ from scipy.ndimage import gaussian_filter1d
 from visavis.arkit import COUNT, INDEX, NAMES
 from visavis.audio import to_pcm
 from visavis.events import Phoneme
+from visavis.faces.visemes import curves
 from visavis.plugins import load
 from visavis.settings import Settings
 
@@ -168,3 +170,19 @@ def test_charts_need_nothing_but_their_file() -> None:
     assert "a &lt;b&gt;" in html and ">æ</text>" in html
     assert html.count("<polyline") == 3
     assert not re.search(r"https?:|src=|@import|nan", html)
+
+
+def test_lips_that_meet_for_every_consonant_are_found_out() -> None:
+    speech = [Phoneme(sign, 0.3 + 0.12 * i, 0.42 + 0.12 * i) for i, sign in enumerate("tanatamatalaka")]
+    said = [Phoneme("sil", 0.0, 0.3), *speech]
+    exact = curves(said, 70)
+    shut = exact.copy()
+    for phone in speech:
+        if phone.symbol != "a":
+            frames = slice(round(phone.start * 30), round(phone.end * 30))
+            shut[frames, INDEX["mouthClose"]] = shut[frames, INDEX["jawOpen"]]
+            shut[frames, INDEX["mouthLowerDownLeft"] : INDEX["mouthLowerDownRight"] + 1] = 0
+            shut[frames, INDEX["mouthUpperUpLeft"] : INDEX["mouthUpperUpRight"] + 1] = 0
+    assert count(said, exact).closed == count(said, shut).closed == [True]
+    assert len(count(said, exact).parted) == 5 and all(count(said, exact).parted)
+    assert not any(count(said, shut).parted)

@@ -38,13 +38,13 @@ def test_lips_meet_however_short_the_consonant(lips: str, length: float) -> None
 def test_open_vowels_open_and_close_vowels_do_not() -> None:
     weights = {vowel: curves(spoken(f"t {vowel} t"), 20)[:, INDEX["jawOpen"]].max() for vowel in "aɛəi"}
     assert weights["a"] > weights["ɛ"] > weights["ə"] > weights["i"]
-    assert weights["a"] > 0.25 and weights["i"] < 0.06
+    assert weights["a"] > 0.2 and weights["i"] < 0.05
 
 
 def test_rounding_begins_before_its_vowel() -> None:
     weights = curves(spoken("t t u t t"), 24)
-    assert shape(weights, "mouthPucker", 0.45) > 0.4
-    assert shape(weights, "mouthPucker", 0.36) > 0.15
+    assert shape(weights, "mouthPucker", 0.45) > 0.3
+    assert shape(weights, "mouthPucker", 0.36) > 0.11
     assert shape(weights, "mouthPucker", 0.36) > shape(weights, "mouthPucker", 0.2 + 0.3 + 0.04 + 0.06)
     assert curves(spoken("t t i t t"), 24)[:, INDEX["mouthPucker"]].max() < 0.05
 
