@@ -116,8 +116,8 @@ class DemoBrain:
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
     ) -> AsyncGenerator[str | ToolCall, None]:
-        """A sentence of what was looked up, a prepared reply in one piece, perhaps with the tool that goes with
-        it, or a generated one as it grows; closing it stops the generation.
+        """A sentence of what was looked up, a prepared reply, perhaps with the tool that goes with it, or a
+        generated one as it grows; closing it stops the generation.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks.
         """

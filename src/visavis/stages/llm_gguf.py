@@ -9,9 +9,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 from visavis.errors import ConfigurationError, VisavisError
+from visavis.events import ToolCall
 from visavis.settings import LanguageModelSettings, Settings
 from visavis.stages import Message
 from visavis.stages.llama import Llama
+from visavis.tools import Tool
 
 MAGIC = b"GGUF"
 """What such a file begins with."""
@@ -38,12 +40,14 @@ def load(settings: Settings) -> GgufModel:
 
 
 class GgufModel:
-    """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
+    """A `LanguageModel`; one answer is generated at a time, in the order of the questions. It uses no tools."""
 
     def __init__(self, model: Llama, settings: LanguageModelSettings) -> None:
         self._model, self._settings = model, settings
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """The answer in pieces; closing it stops the generation at its next token.
 
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks, or answers nothing.
