@@ -226,5 +226,25 @@ def test_most_questions_find_their_passage_and_small_talk_finds_none(real: Knowl
     assert [question for question in small_talk if real.search(question)] == []
 
 
+@pytest.mark.models
+def test_polish_questions_find_their_passage_among_three(tmp_path: Path) -> None:
+    folder = DATA.with_name("knowledge_pl")
+    knowledge = load(
+        Settings.model_validate(
+            {
+                "assistant": {"language": "pl"},
+                "knowledge": {"source": str(folder / "piekarnia.md"), "cache": str(tmp_path)},
+            }
+        )
+    )
+    assert knowledge is not None
+    questions = yaml.safe_load((folder / "questions.yaml").read_text())
+    small_talk = questions.pop("-")
+    asked = [(heading, question) for heading, those in questions.items() for question in those]
+    missed = [q for heading, q in asked if not any(heading in title for title in titles(knowledge, q))]
+    assert len(missed) <= 0.16 * len(asked), missed
+    assert sum(bool(knowledge.search(remark)) for remark in small_talk) <= 0.1 * len(small_talk)
+
+
 def test_without_a_source_there_is_no_library() -> None:
     assert load(Settings()) is None
