@@ -12,7 +12,7 @@ from tests.espeak import needs_espeak
 
 from visavis.audio import to_float
 from visavis.needs import needed_models
-from visavis.settings import AssistantSettings, Settings, StageSettings, WhisperSettings
+from visavis.settings import AssistantSettings, Settings, StageSettings, VoiceSettings, WhisperSettings
 from visavis.spoken_clock_pl import polish_clock
 from visavis.stages import LISTEN_RATE, Message, asr_whisper, llm_demo, tts_espeak
 
@@ -99,10 +99,16 @@ def test_the_weekday_in_polish() -> None:
 
 @needs_espeak
 @pytest.mark.models
-def test_spoken_polish_is_written_down_as_polish() -> None:
-    """The robot's voice is hard to understand: this sentence is one of those that are understood."""
-    text = "Dzień dobry, jak się dzisiaj masz?"
-    speech = tts_espeak.load(POLISH)(text)
-    audio = soxr.resample(to_float(speech.pcm), tts_espeak.Espeak.rate, LISTEN_RATE)
-    heard = asr_whisper.load(POLISH)(audio)
-    assert word_errors(text, heard.text) <= len(words(text)) // 2
+def test_spoken_polish_is_detected_and_written_down() -> None:
+    """A robot's voice is hard to understand, but sentences of some length are."""
+    texts = (
+        "Dzień dobry, chciałbym porozmawiać o pogodzie w Polsce.",
+        "Przepraszam, nie mam na to odpowiedzi. Nie wiem, co powiedzieć.",
+    )
+    slow = VoiceSettings(speed=110 / tts_espeak.WORDS_A_MINUTE)
+    voice = tts_espeak.load(POLISH.model_copy(update={"voice": slow}))
+    ears = asr_whisper.load(Settings(whisper=WhisperSettings(language="detect")))
+    heard = [ears(soxr.resample(to_float(voice(text).pcm), voice.rate, LISTEN_RATE)) for text in texts]
+    assert [found.language for found in heard] == ["pl", "pl"]
+    errors = sum(word_errors(text, found.text) for text, found in zip(texts, heard, strict=True))
+    assert errors <= 0.1 * sum(len(words(text)) for text in texts)
