@@ -104,6 +104,15 @@ def test_pauses_that_the_synthesiser_does_not_make_are_silent(
     assert abs(words[4].start - pleased.start - 2) < 0.05
 
 
+def test_a_sentence_is_found_in_a_long_silence(
+    child: Utterance, english: TextToSpeech, net: FaceEngine
+) -> None:
+    rest = np.zeros(60 * RATE, np.float32)
+    alone = align([sound(child)], SENTENCE, english, net).words
+    found = align([rest, sound(child), rest], SENTENCE, english, net).words
+    assert all(abs(a.start + 60 - b.start) < 0.07 for a, b in zip(alone, found, strict=True))
+
+
 def test_slow_speech_is_followed(english: TextToSpeech, net: FaceEngine) -> None:
     slow = Hibari(speed=0.6)(SENTENCE)
     said = rested(Utterance("slow", slow.pcm, slow.phonemes or ()))

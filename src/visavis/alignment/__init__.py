@@ -23,8 +23,8 @@ from visavis.stages import TextToSpeech
 
 MOST_CHARACTERS = 200_000
 """Of a transcript: about four hours."""
-LEAST_SECONDS, FAINTEST = 0.2, -60.0
-"""Of a recording; decibels of its loud parts."""
+LEAST_SECONDS, FAINTEST = 0.2, -55.0
+"""Of a recording; decibels of its loudest moment."""
 FASTEST = 40.0
 """Characters that nobody says in a second."""
 SLOWER, FASTER = 4.0, 3.0

@@ -22,7 +22,9 @@ SAMPLE_RATE = NATIVE.rate
 RATE = 60
 """Columns a second."""
 QUIET, LOUD = 5, 95
-"""Percentiles of a recording's columns that are taken for its noise and for its voice."""
+"""Percentiles that are taken for a recording's noise and for its voice: of all its columns, and of those that
+are not `BELOW` decibels or more below its loudest."""
+BELOW = 30.0
 DEPTH = 12.0
 """Natural logarithms of energy below the loudest bands that are told apart from silence."""
 CEPSTRA = slice(1, 14)
@@ -84,21 +86,28 @@ class Ear:
 
     @property
     def loudness(self) -> float:
-        """Decibels (full scale is 0) of the voice."""
-        return float(np.percentile(np.concatenate(self._levels), LOUD))
+        """Decibels (full scale is 0) of the loudest column."""
+        return float(np.concatenate(self._levels).max())
 
     def levels(self) -> NDArray[np.float32]:
         """float32[columns]: decibels from the voice."""
         level = np.concatenate(self._levels)
         around = np.pad(level, 1, "edge")
         smooth = (around[:-2] + np.float32(2) * level + around[2:]) / np.float32(4)
-        result: NDArray[np.float32] = smooth - np.float32(np.percentile(smooth, LOUD))
+        result: NDArray[np.float32] = smooth - np.float32(np.percentile(smooth[_loud(smooth)], LOUD))
+        return result
+
+    def _against_voice(self) -> NDArray[np.float32]:
+        """float32[columns, BANDS]: spectra against the loud bands of the voice."""
+        spectra = np.concatenate(self._spectra)
+        loud = spectra[_loud(np.concatenate(self._levels))]
+        result: NDArray[np.float32] = spectra - np.float32(np.percentile(loud, LOUD))
         return result
 
     def noise(self) -> Noise:
-        spectra, levels = np.concatenate(self._spectra), self.levels()
+        spectra, levels = self._against_voice(), self.levels()
         quietest = np.percentile(levels, QUIET)
-        spectrum = spectra[levels <= quietest].mean(0) - np.percentile(spectra, LOUD)
+        spectrum = spectra[levels <= quietest].mean(0)
         threshold = quietest + OVER_NOISE
         return Noise(
             np.maximum(spectrum, -DEPTH).astype(np.float32), float(np.clip(threshold, LOWEST, HIGHEST))
@@ -106,9 +115,8 @@ class Ear:
 
     def columns(self, noise: Noise) -> Columns:
         """What was heard, as it would be in that noise."""
-        spectra = np.concatenate(self._spectra)
-        spectra = spectra - np.percentile(spectra, LOUD).astype(np.float32)
-        cepstra = dct(np.logaddexp(spectra, noise.spectrum), axis=1, norm="ortho")[:, CEPSTRA]
+        spectra = np.logaddexp(self._against_voice(), noise.spectrum)
+        cepstra = dct(spectra, axis=1, norm="ortho")[:, CEPSTRA]
         around = np.pad(cepstra, ((SLOPE, SLOPE), (0, 0)), "edge")
         faces = np.concatenate(self._moves)
         at = (np.arange(len(spectra)) + 0.5) * (NATIVE.fps / RATE) - 0.5
@@ -123,6 +131,11 @@ class Ear:
             np.maximum(levels, noise.threshold - MUTED)[:, None] / 10,
         )
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _loud(levels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    loud: NDArray[np.bool_] = levels > levels.max() - np.float32(BELOW)
+    return loud
 
 
 def silence(levels: NDArray[np.float32], noise: Noise) -> NDArray[np.float32]:
