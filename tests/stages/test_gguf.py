@@ -39,7 +39,7 @@ def model(small: Path) -> GgufModel:
 
 def said(model: GgufModel, messages: list[Message]) -> list[str]:
     async def main() -> list[str]:
-        return [piece async for piece in model.reply(messages)]
+        return [str(piece) async for piece in model.reply(messages)]
 
     return asyncio.run(main())
 
@@ -131,7 +131,7 @@ def test_closing_stops_the_generation(small: Path) -> None:
         story = model.reply([Message("user", "Count from one to one thousand, every number as a word.")])
         await anext(story)
         await story.aclose()
-        return "".join([piece async for piece in model.reply(QUESTION)])
+        return "".join([str(piece) async for piece in model.reply(QUESTION)])
 
     assert asyncio.run(main())
     assert counting.pieces[0] < 100

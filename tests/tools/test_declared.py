@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from visavis import events as ev
 from visavis.configuration import explain, load_settings
 from visavis.errors import ConfigurationError
 from visavis.settings import Settings
@@ -106,3 +108,22 @@ def test_the_built_in_tool_can_be_described_anew(tmp_path: Path) -> None:
     toolbox = declared.load(written(tmp_path, "tools: {confetti: {description: Only on birthdays.}}"))
     (tool,) = toolbox.declared
     assert tool.description == "Only on birthdays."
+
+
+def test_the_example_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[2] / "examples" / "tools"
+    monkeypatch.syspath_prepend(folder)
+    toolbox = declared.load(load_settings({}, None, {}, folder))
+    assert names(toolbox) == ["confetti", "opening_hours", "price", "show_product"]
+
+    async def nobody(action: ev.Action) -> None:
+        raise AssertionError("it runs on the server")
+
+    async def use(name: str, **arguments: object) -> ev.ToolResult:
+        return await toolbox.perform(ev.ToolCall("c", name, arguments), nobody)
+
+    assert asyncio.run(use("opening_hours", day="sunday")).output == "closed"
+    assert asyncio.run(use("price", product="apple", count=3)).output == '{"euros":1.5}'
+    assert (
+        asyncio.run(use("price", product="car")).output == "There is no car; there are apple, bread, cheese."
+    )

@@ -267,3 +267,42 @@ def test_nothing_carries_null() -> None:
     for hello in ("plain", "array"):
         for event in OUT.values():
             assert "null" not in "".join(map(str, wire(HELLOS[hello]).encode(event, NOW)))
+
+
+def test_an_action_that_is_waited_for_says_so() -> None:
+    wire = WidgetWire("s")
+    (told,) = wire.encode(ev.Action("show", {"id": 7}, "c1"), 5)
+    action = {"type": "trigger_action", "function_name": "show", "arguments": {"id": 7}, "timestamp": 5}
+    assert json.loads(told) == {**action, "callId": "c1"}
+    (told,) = wire.encode(ev.Action("show", {"id": 7}), 5)
+    assert json.loads(told) == action
+
+
+@pytest.mark.parametrize(
+    ("fields", "done"),
+    [
+        ({"result": {"a": [1]}}, ev.ActionDone("c", {"a": [1]})),
+        ({}, ev.ActionDone("c")),
+        ({"error": "No screen."}, ev.ActionDone("c", error="No screen.")),
+        ({"error": ""}, ev.ActionDone("c", error="It failed.")),
+        ({"error": "x" * 9000}, ev.ActionDone("c", error="x" * 4000)),
+    ],
+)
+def test_what_came_of_an_action_is_read(fields: dict[str, Any], done: ev.ActionDone) -> None:
+    message = json.dumps({"type": "action_result", "callId": "c", **fields})
+    assert WidgetWire("s").decode(message) == [done]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"callId": 7}, "BAD_FIELD"),
+        ({"callId": "c" * 201}, "BAD_FIELD"),
+        ({"callId": "c", "error": 7}, "BAD_FIELD"),
+        ({"callId": "c", "result": "x" * 16_000}, "RESULT_TOO_LARGE"),
+    ],
+)
+def test_results_that_cannot_be_are_refused(fields: dict[str, Any], code: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        WidgetWire("s").decode(json.dumps({"type": "action_result", **fields}))
+    assert caught.value.code == code

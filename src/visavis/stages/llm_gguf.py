@@ -40,7 +40,7 @@ def load(settings: Settings) -> GgufModel:
 
 
 class GgufModel:
-    """A `LanguageModel`; one answer is generated at a time, in the order of the questions. It uses no tools."""
+    """A `LanguageModel` without tools; one answer is generated at a time, in the order of the questions."""
 
     def __init__(self, model: Llama, settings: LanguageModelSettings) -> None:
         self._model, self._settings = model, settings

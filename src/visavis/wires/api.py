@@ -15,7 +15,7 @@ from visavis import events as ev
 from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
 from visavis.wires import BadMessage, Message
-from visavis.wires.reading import as_base64, as_field, as_object
+from visavis.wires.reading import as_action_done, as_base64, as_field, as_object
 
 Output = Literal["video", "weights", "both"]
 LONGEST_TEXT = 4_000
@@ -55,6 +55,8 @@ class ApiWire:
                 return [ev.Interrupt()]
             case "ping":
                 return [ev.Ping()]
+            case "action_result":
+                return [as_action_done(data, "call_id")]
             case str(kind):
                 raise BadMessage("UNKNOWN_TYPE", f"Unknown message type {kind[:40]!r}.")
             case _:

@@ -7,9 +7,15 @@ from typing import Any, TypeVar
 import orjson
 import pybase64
 
+from visavis import events as ev
 from visavis.wires import BadMessage
 
 _T = TypeVar("_T", str, int)
+LONGEST_ID = 200
+LONGEST_ERROR = 4_000
+"""Characters of an action's id, and of why it has no result."""
+LARGEST_RESULT = 16_000
+"""Bytes of JSON that an action may come to."""
 
 
 def as_object(message: str) -> dict[str, Any]:
@@ -43,3 +49,16 @@ def as_base64(text: str, name: str = "data") -> bytes:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
         raise BadMessage("BAD_BASE64", f'"{name}" must be standard base64.') from None
+
+
+def as_action_done(data: dict[str, Any], id: str) -> ev.ActionDone:
+    """What came of an action, which the field `id` names."""
+    call = as_field(data, id, str)
+    if len(call) > LONGEST_ID:
+        raise BadMessage("BAD_FIELD", f'"{id}" must be the one from the action.')
+    if data.get("error") is not None:
+        return ev.ActionDone(call, error=as_field(data, "error", str)[:LONGEST_ERROR] or "It failed.")
+    result = data.get("result")
+    if len(orjson.dumps(result)) > LARGEST_RESULT:
+        raise BadMessage("RESULT_TOO_LARGE", f"A result may have at most {LARGEST_RESULT} bytes of JSON.")
+    return ev.ActionDone(call, result)

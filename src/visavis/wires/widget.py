@@ -21,17 +21,13 @@ from visavis import events as ev
 from visavis.arkit import COUNT, NAMES, Weights
 from visavis.audio import BYTES, Media
 from visavis.wires import BadMessage, Hello, Message
-from visavis.wires.reading import as_base64, as_choice, as_field, as_object
+from visavis.wires.reading import as_action_done, as_base64, as_choice, as_field, as_object
 
 PROTOCOL = "visavis-widget/1"
 RATES = range(8_000, 192_001)
 """Hz a microphone may have."""
 LONGEST_TEXT = 4_000
 """Characters of a typed message."""
-LONGEST_RESULT = 16_000
-"""Bytes of JSON that an action may come to."""
-LONGEST_ID = 200
-"""Characters of an action's `callId`."""
 STATES = {"idle": "Idle", "listening": "Listening", "thinking": "Thinking", "speaking": "Responding"}
 SYNC_FRAME, VERSION = 1, 1
 """First two bytes of a binary frame."""
@@ -85,7 +81,7 @@ class WidgetWire:
             case "ping":
                 return [ev.Ping()]
             case "action_result":
-                return [_action_done(data)]
+                return [as_action_done(data, "callId")]
             case "playback":
                 return [ev.Played(_turn_number(data), _frame_index(data))]
             case "hello":
@@ -272,18 +268,6 @@ def _audio(pcm: bytes) -> ev.UserAudio:
     if len(pcm) % BYTES:
         raise BadMessage("BAD_AUDIO", "PCM16 audio must have an even number of bytes.")
     return ev.UserAudio(pcm)
-
-
-def _action_done(data: dict[str, Any]) -> ev.ActionDone:
-    call = as_field(data, "callId", str)
-    if len(call) > LONGEST_ID:
-        raise BadMessage("BAD_FIELD", '"callId" must be the one from "trigger_action".')
-    if data.get("error") is not None:
-        return ev.ActionDone(call, error=as_field(data, "error", str)[:LONGEST_TEXT] or "It failed.")
-    result = data.get("result")
-    if len(orjson.dumps(result)) > LONGEST_RESULT:
-        raise BadMessage("RESULT_TOO_LARGE", f"A result may have at most {LONGEST_RESULT} bytes of JSON.")
-    return ev.ActionDone(call, result)
 
 
 def _mic_on(data: dict[str, Any]) -> ev.MicOn:
