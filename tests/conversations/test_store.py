@@ -6,18 +6,21 @@ import asyncio
 import json
 import sqlite3
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from structlog.testing import capture_logs
+from tests import vtime
 from typer.testing import CliRunner
 
 from visavis.cli import app
 from visavis.conversations import Entry, Record, store
 from visavis.conversations.database import opened, path_of
 from visavis.conversations.exports import to_json, to_webvtt
-from visavis.conversations.store import Known, Store, hash_of, open_store
+from visavis.conversations.store import DAY, Known, Store, hash_of, open_store
 from visavis.errors import VisavisError
 from visavis.events import Source, TurnEnded, TurnStarted, UserTurn, Word, WordSpoken
 from visavis.settings import ConversationSettings, Settings
@@ -127,11 +130,13 @@ def test_a_conversation_goes_on_after_a_restart(path: Path) -> None:
         ):
             recorder.hear(effect)
     cut = TurnEnded(1, "Good", True, 0.5)
-    assert first.known("token") == Known("c1", 1, 1, cut)
+    known = first.known("token")
+    assert known is not None
+    assert replace(known, ended=0.0) == Known("c1", 0.0, 1, 1, cut)
     second = Store(path, 0, "embedded", "mia")
     assert second.known("token") is None
     with second.running():
-        assert second.known("token") == Known("c1", 1, 1, cut)
+        assert second.known("token") == known
         assert second.known("other") is None
         assert asyncio.run(second.history("c1")) == (Message("user", "Hi!"), Message("assistant", "Good"))
         second.record("c1", "token").hear(UserTurn(1, "Go on."))
@@ -165,6 +170,32 @@ def test_what_is_too_old_is_deleted_at_the_start(path: Path) -> None:
     with opened(path) as database:
         assert [record.id for record in database.list()] == ["new"]
     assert b"whole" in on_disk(path)
+
+
+def test_what_grows_old_is_deleted_and_cannot_be_gone_on_with(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Store(path, 30, "embedded", "mia")
+    now = time.time()
+
+    async def main() -> None:
+        with kept.running():
+            kept.record("c1", "old").hear(UserTurn(1, "Hi!"))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(kept.keep)
+                await anyio.sleep(29.5 * DAY)
+                monkeypatch.setattr(time, "time", lambda: now + 29.5 * DAY)
+                kept.record("c2", "new").hear(UserTurn(1, "Hello!"))
+                assert kept.known("old") is not None
+                monkeypatch.setattr(time, "time", lambda: now + 30.5 * DAY)
+                await anyio.sleep(DAY)
+                assert kept.known("old") is None
+                assert kept.known("new") is not None
+                tasks.cancel_scope.cancel()
+
+    vtime.run(main())
+    with opened(path) as database:
+        assert [record.id for record in database.list()] == ["c2"]
 
 
 def test_a_disk_that_does_not_keep_up_is_a_problem_and_nobody_waits(path: Path) -> None:

@@ -154,15 +154,15 @@ class Database:
         query = "SELECT * FROM turns WHERE conversation = ? ORDER BY number"
         return replace(Record(*row), entries=tuple(map(_entry, self._sql.execute(query, (row[0],)))))
 
-    def resumable(self) -> Iterator[tuple[str, str, int, int, Entry | None]]:
-        """Of every conversation: its hashed token, its id, how many turns the user had, the number of the
-        avatar's last one, and that one when it was cut off."""
-        rows = self._sql.execute("SELECT token, id FROM conversations").fetchall()
+    def resumable(self) -> Iterator[tuple[str, str, float, int, int, Entry | None]]:
+        """Of every conversation: its hashed token, its id, when it ended, how many turns the user had, the
+        number of the avatar's last one, and that one when it was cut off."""
+        rows = self._sql.execute("SELECT token, id, ended FROM conversations").fetchall()
         users = dict(self._sql.execute(_LAST_TURNS, ("user",)).fetchall())
         replies = dict(self._sql.execute(_LAST_TURNS, ("assistant",)).fetchall())
         cut = {row[1]: _entry(row) for row in self._sql.execute(_CUT)}
-        for token, id in rows:
-            yield token, id, users.get(id, 0), replies.get(id, 0), cut.get(id)
+        for token, id, ended in rows:
+            yield token, id, ended, users.get(id, 0), replies.get(id, 0), cut.get(id)
 
 
 _LAST_TURNS = "SELECT conversation, max(turn) FROM turns WHERE role = ? GROUP BY conversation"

@@ -43,6 +43,7 @@ class Known:
     avatar's ended when it was cut off."""
 
     id: str
+    ended: float = 0.0
     turns: int = 0
     user_turns: int = 0
     cut: TurnEnded | None = None
@@ -64,8 +65,8 @@ class Store:
         with opened(self.path) as database:
             self._purge(database)
             self._known = {
-                token: Known(id, turns, user_turns, _cut_off(cut))
-                for token, id, user_turns, turns, cut in database.resumable()
+                token: Known(id, ended, turns, user_turns, _cut_off(cut))
+                for token, id, ended, user_turns, turns, cut in database.resumable()
             }
         thread = Thread(target=self._write, name="conversations", daemon=True)
         thread.start()
@@ -84,6 +85,8 @@ class Store:
         while self._retention:
             await anyio.sleep(DAY)
             self._put(self._purge)
+            least = time.time() - self._retention
+            self._known = {token: known for token, known in self._known.items() if known.ended >= least}
 
     # -- conversations -----------------------------------------------------------------------------------
     def record(self, id: str, token: str) -> Recorder:
@@ -94,6 +97,7 @@ class Store:
 
         def add(entry: Entry) -> None:
             nonlocal known
+            known = replace(known, ended=entry.ended)
             if entry.role == "user":
                 known = replace(known, user_turns=max(known.user_turns, entry.turn))
             else:
