@@ -17,6 +17,7 @@ from visavis.events import ToolCall
 from visavis.settings import LanguageModelSettings, Settings
 from visavis.stages import Message, llm_openai
 from visavis.stages.llm_openai import OpenAIModel
+from visavis.stages.openai_server import TRIES
 from visavis.tools import Tool
 
 KEY = "sk-very-secret"
@@ -154,7 +155,7 @@ def test_passing_refusals_are_tried_again(status: str) -> None:
 
     async def handle(path: str, body: Any, writer: asyncio.StreamWriter) -> None:
         calls.append(path)
-        if len(calls) < llm_openai.TRIES:
+        if len(calls) < TRIES:
             respond(writer, status, '{"error": {"message": "busy"}}')
         else:
             stream(writer, event("Now."))
