@@ -15,6 +15,8 @@ from visavis.audio import Media
 from visavis.pacing import Policy
 from visavis.turn import START_FRAMES, Turn, Words
 
+_HAIR = 1e-6
+"""Seconds that make no difference."""
 MOST_SOURCES = 8
 """Of one turn."""
 
@@ -82,6 +84,8 @@ class Conversation:
                     due.append(turn.waiting + self.policy.patience)
             elif not turn.done and not self._calls:
                 due.append(turn.touched + self.policy.patience)
+            elif not turn.done and turn.live and (dry := turn.over()) is not None:
+                due.append(dry + 2 * _HAIR)  # what there was is heard, and a tool still runs
         return min(due, default=None)
 
     @property
@@ -343,8 +347,10 @@ class Conversation:
         if turn.waiting is not None:
             return
         dry = turn.over()
-        if turn.live and dry is not None and not turn.ended and now > dry + 1e-6:
+        if turn.live and dry is not None and not turn.ended and now > dry + _HAIR:
             turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
+            if self._calls:
+                self._enter("thinking")
         if (count := pacing.frames_due(turn, self.policy, now)) > 0:
             self._send_frames(turn, count, now)
         if turn.closing and not turn.busy and turn.sent == turn.ready:
@@ -355,14 +361,14 @@ class Conversation:
                 self._tell_words(turn, float("inf"))
                 self._out.append(ev.AudioEnded(turn.number))
             over = turn.over()
-            if over is not None and now >= over - 1e-6:
+            if over is not None and now >= over - _HAIR:
                 self._end(turn, now, interrupted=False)
 
     def _send_frames(self, turn: Turn, count: int, now: float) -> None:
+        self._enter("speaking")
         if not turn.shown:
             turn.shown = True
             turn.ledger["sent"] = now
-            self._enter("speaking")
             self._out.append(ev.TurnStarted(turn.number, turn.words.known))
             self._tell_sources(turn)
         first, end = turn.sent, turn.sent + count

@@ -171,3 +171,24 @@ def test_a_session_that_ends_ends_its_tools() -> None:
         assert ended == [1]
 
     vtime.run(main())
+
+
+def test_the_avatar_thinks_in_the_middle_of_a_reply_while_nothing_is_heard() -> None:
+    async def main() -> None:
+        agent = Puppet()
+        async with session(agent, tools=TOOLS) as (talk, ear):
+            talk.feed(ev.UserText("hello"))
+            agent.say.send_nowait(ev.ReplyStarted("a"))
+            agent.say.send_nowait(ev.ReplyAudio("a", bytes(48_000)))
+            agent.say.send_nowait(ev.ToolCall("1", "slow"))
+            await anyio.sleep(8.1)
+            assert results(agent)
+            agent.say.send_nowait(ev.ReplyAudio("a", bytes(48_000)))
+            agent.say.send_nowait(ev.ReplyDone("a"))
+            await anyio.sleep(3)
+        told = [(event.state, round(at)) for at, event in ear.log if isinstance(event, ev.StateChanged)]
+        assert told == [("thinking", 0), ("speaking", 0), ("thinking", 1), ("speaking", 8), ("listening", 9)]
+        assert len(ear.of(ev.TurnStarted)) == 1
+        assert sum(len(group.weights) for group in ear.of(ev.Frames)) == 60
+
+    vtime.run(main())
