@@ -172,6 +172,26 @@ def test_our_avatar_as_if_it_were_somebodys(software: Software, tmp_path: Path) 
     assert changed(rest, renderer.draw(face(jawOpen=0.7), Pose())).sum() > 300
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-6, 1.0, 1e4])
+def test_any_shape_can_be_drawn(software: Software, tmp_path: Path, size: float) -> None:
+    """Triangles of no size, of huge size, behind the camera: no picture, but no crash either."""
+    maker = mask()
+    random = np.random.default_rng(int(np.log10(size)) % 100)
+    points = (random.normal(size=(21 * 31, 3)) * size).astype(np.float32)
+    points[::7] = points[0]
+    maker.data[: points.nbytes] = points.tobytes()
+    path = tmp_path / "wild.glb"
+    path.write_bytes(maker.glb())
+    try:
+        renderer = software.renderer(path, (64, 48), GREY)
+    except VisavisError as error:
+        assert "no size" in str(error)
+        return
+    view = renderer.open()
+    for k in range(3):
+        assert view.render(random.random(52, np.float32), float(k), antialias=k > 1).shape == (48, 64, 3)
+
+
 # -- the same and not the same -----------------------------------------------------------------------------
 def test_equal_faces_are_equal_bytes_in_any_thread(mia: SoftwareRenderer, software: Software) -> None:
     weights = face(jawOpen=0.3, mouthSmile=0.4)

@@ -124,6 +124,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown extension": (lambda j: j.update(extensionsRequired=["EXT_new"]), "EXT_new"),
     "other files": (lambda j: j["bufferViews"][0].update(buffer=1), "other files"),
     "infinite place": (lambda j: j["nodes"][0].update(translation=[1e400, 0, 0]), "finite"),
+    "far away": (lambda j: j["nodes"][0].update(translation=[0, 1e30, 0]), "farther away"),
     "flat": (lambda j: j["nodes"][0].update(scale=[1, 1, 0]), "flat"),
     "not an object": (lambda j: j.update(meshes="all of them"), "damaged"),
     "sparse beyond": (

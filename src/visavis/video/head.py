@@ -25,6 +25,7 @@ Vector = tuple[float, float, float]
 
 POSITION_MOVES, NORMAL_MOVES = 1e-6, 0.02
 """Moves below these (metres, summed; length) cannot be seen."""
+FARTHEST = 1e5
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,8 @@ def _moved(part: Part, matrices: Matrix) -> Part:
         raise Broken("a part of it is flat")
     turn = np.linalg.inv(linear).transpose(0, 2, 1) * np.cbrt(size)
     positions = np.einsum("nij,nj->ni", linear, part.positions) + matrices[:, :3, 3]
+    if not np.abs(positions).max(initial=0) < FARTHEST:
+        raise Broken(f"it is farther away than {FARTHEST:.0f} metres")
     triangles = part.triangles
     if np.linalg.det(linear[0]) < 0:
         triangles = np.ascontiguousarray(triangles[:, ::-1])

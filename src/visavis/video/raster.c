@@ -284,9 +284,10 @@ INLINE void paint(const Scene *s, const Part *part, const Surface *surface, cons
       light = shade;
     } else {
       light = texel * texel * shade + shade[3];
-      i4 tone = whole((f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)light, wasm_f32x4_const_splat(0)),
-                                          wasm_f32x4_splat(brightest)));
-      uint32_t red = tones[tone[0]], green = tones[tone[1]], blue = tones[tone[2]];
+      v128_t tone = (v128_t)whole((f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)light, wasm_f32x4_const_splat(0)),
+                                                      wasm_f32x4_splat(brightest)));
+      u4 step = (u4)wasm_u32x4_min(tone, wasm_u32x4_splat(s->tones - 1)); /* light may be no number */
+      uint32_t red = tones[step[0]], green = tones[step[1]], blue = tones[step[2]];
       colour = red | green << 8 | blue << 16 | 0xFF000000;
       light = (f4){red, green, blue, 0};
     }
@@ -429,7 +430,7 @@ enum { BAND = 32, PART_SHIFT = 24 };
 INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {
   f4 pa = part->screen[corner[0]], pb = part->screen[corner[1]], pc = part->screen[corner[2]];
   float area = (pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]);
-  if (!(area < 0) && !(part->two_sided && area > 0)) return 0;
+  if (!(area < -1e-9f) && !(part->two_sided && area > 1e-9f)) return 0;
   float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
   float upper = at_most(pa[1], at_most(pb[1], pc[1])), lower = at_least(pa[1], at_least(pb[1], pc[1]));
   if (!(right > 0 && lower > 0 && left < s->width && upper < s->height)) return 0;
