@@ -60,7 +60,7 @@ class Check:
 
 
 class Examination:
-    """The checks of one configuration, in order. Nothing is fetched from the network."""
+    """The checks of one configuration, in order. No model is fetched from the network."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

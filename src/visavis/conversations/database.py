@@ -145,9 +145,8 @@ class Database:
 
     def get(self, id: str) -> Record | None:
         """A conversation with its turns; `id` may be its beginning when there is no other like it."""
-        rows = self._sql.execute(
-            f"{_RECORDS} WHERE substr(id, 1, ?) = ? GROUP BY id", (len(id), id)
-        ).fetchall()
+        query = f"{_RECORDS} WHERE id BETWEEN ? AND ? GROUP BY id LIMIT 2"
+        rows = self._sql.execute(query, (id, f"{id}{_LAST_LETTER}")).fetchall()
         if len(rows) != 1:
             return None
         (row,) = rows
@@ -168,6 +167,7 @@ class Database:
 _LAST_TURNS = "SELECT conversation, max(turn) FROM turns WHERE role = ? GROUP BY conversation"
 _CUT = """SELECT * FROM turns WHERE interrupted AND number IN
 (SELECT max(number) FROM turns WHERE role = 'assistant' GROUP BY conversation)"""
+_LAST_LETTER = chr(0x10FFFF)
 _RECORDS = """SELECT id, conversations.started, conversations.ended, agent, avatar, count(number)
 FROM conversations LEFT JOIN turns ON conversation = id"""
 

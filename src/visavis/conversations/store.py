@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Full, Queue
@@ -73,7 +73,8 @@ class Store:
         try:
             yield
         finally:
-            self._jobs.put(None)
+            with suppress(Full):
+                self._jobs.put(None, timeout=CLOSING)
             thread.join(CLOSING)
 
     def status(self) -> dict[str, Any]:
@@ -156,8 +157,9 @@ class Store:
                 self._fail(str(error) if isinstance(error, VisavisError) else type(error).__name__)
 
     def _purge(self, database: Database) -> None:
-        if self._retention:
-            deleted = database.delete(before=time.time() - self._retention)
+        if not self._retention:
+            return
+        if deleted := database.delete(before=time.time() - self._retention):
             _log.info("old conversations are deleted", count=deleted)
 
     def _fail(self, reason: str) -> None:
