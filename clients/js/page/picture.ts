@@ -1,13 +1,13 @@
 /** The avatar in its frame: a still at once, the living head over it as soon as it is there. */
 
-import type { AvatarState, AvatarView } from "../src/avatar";
+import type { AvatarState, Head } from "../src/avatar";
 import { byId } from "./dom";
 import type { AvatarEntry } from "./server";
 
 const DARK_BACKGROUND = { centre: "#3d4854", edge: "#151a20" };
 
 export class Picture {
-  view: AvatarView | null = null;
+  view: Head | null = null;
   private readonly still = byId<HTMLImageElement>("still");
   private readonly canvas = byId<HTMLCanvasElement>("canvas");
   private loading: AbortController | null = null;
@@ -51,10 +51,10 @@ export class Picture {
   }
 
   /** The renderer is large: it comes after the page can be used already. */
-  private async open(): Promise<AvatarView> {
-    const { AvatarView } = await import("../src/avatar");
+  private async open(): Promise<Head> {
+    const { Head } = await import("../src/avatar");
     if (!this.view) {
-      this.view = new AvatarView(this.canvas, { seed: Math.floor(Math.random() * 2 ** 31) });
+      this.view = new Head(this.canvas, { seed: Math.floor(Math.random() * 2 ** 31) });
       this.setDark(this.dark);
     }
     return this.view;

@@ -1,5 +1,5 @@
 import { Color, LinearSRGBColorSpace, Mesh, PlaneGeometry, ShaderMaterial } from "three";
-import type { Background } from "./head";
+import type { Background } from "./model";
 import { BACKDROP_FRAGMENT, BACKDROP_VERTEX } from "./shaders";
 
 /** A gradient over the whole picture: behind the avatar, or (as a curtain) in front of it while another one comes. */

@@ -18,7 +18,7 @@ import {
   ZeroFactor,
 } from "three";
 import type { Subject } from "./framing";
-import { type Background, type Head, disposeTree } from "./head";
+import { type Background, type Model, disposeTree } from "./model";
 import type { Pose } from "./life";
 import { SparseMorphs } from "./morphs";
 import { type Lighting, type Rig, type Vec3, fragmentShader, vertexShader } from "./shaders";
@@ -54,7 +54,7 @@ export function builtinMeta(scene: Object3D): Meta | null {
 }
 
 /** One of the avatars that come with Visavis: own light shader, blendshapes on the CPU, a neck that bends. */
-export class BuiltinHead implements Head {
+export class BuiltinModel implements Model {
   readonly subject: Subject;
   readonly background: Background;
   private readonly morphs: SparseMorphs[] = [];

@@ -1,4 +1,4 @@
 export { ARKIT, arkitIndex } from "./arkit";
-export type { Background } from "./head";
+export type { Background } from "./model";
 export type { AvatarState } from "./life";
-export { AvatarView, type AvatarOptions } from "./view";
+export { Head, type HeadOptions } from "./head";

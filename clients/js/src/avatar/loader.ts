@@ -1,16 +1,16 @@
 import type { Object3D } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { MeshoptDecoder } from "three/addons/libs/meshopt_decoder.module.js";
-import { BuiltinHead, builtinMeta } from "./builtin";
-import type { Head } from "./head";
-import { OwnHead } from "./own";
+import { BuiltinModel, builtinMeta } from "./builtin";
+import type { Model } from "./model";
+import { OwnModel } from "./own";
 
 /**
  * Fetches a GLB and makes a head of it.
  *
  * Throws an Error that says what is wrong with the file; an aborted `signal` throws its reason.
  */
-export async function loadHead(url: string, signal?: AbortSignal): Promise<Head> {
+export async function loadModel(url: string, signal?: AbortSignal): Promise<Model> {
   const response = await fetch(url, { signal: signal ?? null }).catch((error: unknown) => {
     signal?.throwIfAborted();
     throw new Error(`The avatar ${url} could not be fetched: ${message(error)}`);
@@ -19,7 +19,7 @@ export async function loadHead(url: string, signal?: AbortSignal): Promise<Head>
   const scene = await parse(await response.arrayBuffer(), url);
   signal?.throwIfAborted();
   const meta = builtinMeta(scene);
-  return meta ? new BuiltinHead(scene, meta) : new OwnHead(scene);
+  return meta ? new BuiltinModel(scene, meta) : new OwnModel(scene);
 }
 
 async function parse(data: ArrayBuffer, url: string): Promise<Object3D> {

@@ -12,7 +12,7 @@ import {
 } from "three";
 import { arkitIndex, shape } from "./arkit";
 import type { Subject } from "./framing";
-import { type Head, disposeTree } from "./head";
+import { type Model, disposeTree } from "./model";
 import type { Pose } from "./life";
 
 interface Driven {
@@ -31,7 +31,7 @@ const DEPTH = 2;
 const LID_SHARE = 0.3;
 
 /** Somebody's own model: standard materials and GPU morphs, framed by where its lids are. */
-export class OwnHead implements Head {
+export class OwnModel implements Model {
   readonly object = new Group();
   readonly background = null;
   readonly subject: Subject;
