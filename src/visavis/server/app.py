@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from html import escape
@@ -43,7 +43,7 @@ from visavis.settings import Settings
 from visavis.ticker import Ticker
 from visavis.tools import declared
 from visavis.tools.knowledge import search_knowledge
-from visavis.tools.toolbox import Toolbox
+from visavis.tools.toolbox import ClientTool, ServerTool, Toolbox
 
 if TYPE_CHECKING:
     from visavis.tools.mcp import McpServer
@@ -55,10 +55,13 @@ MEDIA_TYPES = {"image/webp": ".webp", "model/gltf-binary": ".glb", "text/javascr
 """Files of the page whose type not every system knows."""
 
 
-def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, recording: Path | None = None, more_tools: Iterable[ClientTool | ServerTool] = ()
+) -> FastAPI:
     """The application; its lifespan loads the engines and owns every task.
 
-    `recording` is an audio or video file that the page `/face` begins with.
+    `recording` is an audio or video file that the page `/face` begins with; `more_tools` are what agents can
+    use besides those in the settings.
     """
 
     @asynccontextmanager
@@ -71,7 +74,7 @@ def create_app(settings: Settings, recording: Path | None = None) -> FastAPI:
             nullcontext() if store is None else store.running(),
         ):
             brief = Brief(settings.assistant.instructions)
-            tools = declared.load(settings)
+            tools = declared.load(settings, more_tools)
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
                 tools.add(search_knowledge(library))
             animator, seed = Animator(executor), settings.assistant.seed

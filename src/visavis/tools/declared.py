@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import anyio
 
 from visavis import plugins
@@ -16,8 +18,8 @@ from visavis.tools.toolbox import ClientTool, ServerTool, Toolbox
 NOTHING = {"type": "object", "properties": {}}
 
 
-def load(settings: Settings) -> Toolbox:
-    """The tools that are built in and those of the section `tools`, which may switch the others off.
+def load(settings: Settings, more: Iterable[ClientTool | ServerTool] = ()) -> Toolbox:
+    """The tools that are built in, those of the section `tools`, which may switch the others off, and `more`.
 
     Raises `ConfigurationError` naming the tool that cannot be.
     """
@@ -32,6 +34,8 @@ def load(settings: Settings) -> Toolbox:
             toolbox.add(_tool(name, declared, threads))
         except (ValueError, ConfigurationError) as error:
             raise ConfigurationError(f"tools.{name}: {error}") from None
+    for own in more:
+        toolbox.add(own)
     return toolbox
 
 
