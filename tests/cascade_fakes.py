@@ -216,8 +216,8 @@ class Talk:
     async def silence(self, seconds: float) -> None:
         await self.sound(QUIET, seconds)
 
-    async def mic_on(self) -> None:
-        await self.agent.send(ev.MicOn(16_000))
+    async def mic_on(self, *, hands_free: bool = True) -> None:
+        await self.agent.send(ev.MicOn(16_000, hands_free))
 
     async def mic_off(self) -> None:
         await self.agent.send(ev.MicOff())

@@ -56,9 +56,11 @@ class UserText:
 
 @dataclass(frozen=True, slots=True)
 class MicOn:
-    """The microphone is on; `rate` in Hz when the client announced one."""
+    """The microphone is on; `rate` in Hz when the client announced one. Without `hands_free` a button is
+    held: pauses end nothing, `MicOff` does."""
 
     rate: int | None = None
+    hands_free: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,8 @@ class EndOfTurnPolicy:
 
     def __init__(self, heard: int = 0, language: str = ENGLISH) -> None:
         self.voice = Voice(heard)
+        self.hands_free = True
+        """Silence ends the turn; otherwise somebody says when it is over."""
         self._language = language
         self._ended = False
         self._begun = False
@@ -360,7 +362,7 @@ class EndOfTurnPolicy:
         return begin + self._end_when_due()
 
     def _end_when_due(self) -> list[TurnAction]:
-        if self.voice.quiet < self.wait:
+        if not self.hands_free or self.voice.quiet < self.wait:
             return []
         self._ended = True
         return [Turn.END]

@@ -177,6 +177,28 @@ def test_without_detection_the_switch_of_the_microphone_ends_the_turn(voice: Sim
     talk(voice, script, {"vad_type": "none"})
 
 
+def test_while_a_button_is_held_the_provider_waits_and_afterwards_listens_again(
+    voice: SimulatedVoice,
+) -> None:
+    async def script(simulator: OpenAISimulator, user: Listener) -> None:
+        await user.write("Good morning to you")
+        await user.came(ev.ReplyDone)
+        user.feed(ev.MicOn(user.rate, hands_free=False))
+        await user.speak(voice.say("How are you today?")[0] + bytes(RATE * 3))
+        assert not user.of(ev.UserSaid)
+        user.feed(ev.MicOff())
+        await user.came(ev.ReplyDone, 2)
+        assert len(user.of(ev.UserSaid)) == 1
+        user.play(30)
+        user.feed(ev.MicOn(user.rate))
+        await user.speak(voice.say("How are you today?")[0] + bytes(RATE * 3))
+        await user.came(ev.ReplyDone, 3)
+        assert len(user.of(ev.UserSaid)) == 2
+        assert not problems(user)
+
+    talk(voice, script)
+
+
 def test_a_voice_interrupts_and_the_provider_is_told_what_was_heard(voice: SimulatedVoice) -> None:
     async def script(simulator: OpenAISimulator, user: Listener) -> None:
         user.feed(ev.MicOn(user.rate))

@@ -48,6 +48,36 @@ async def question(it: Talk) -> None:
     await it.say(QUESTION)
 
 
+# -- with a button that is held ------------------------------------------------------------------------------
+def test_while_a_button_is_held_no_pause_ends_the_turn() -> None:
+    async def script(it: Talk) -> None:
+        await it.mic_on(hands_free=False)
+        await it.silence(0.64)
+        await it.say(QUESTION)
+        await it.silence(4.0)
+        assert it.story() == []
+        await it.say(QUESTION)
+        await it.silence(3.0)
+        assert it.story() == []
+        await it.mic_off()
+        await asyncio.sleep(3)
+
+    it = talk(script)
+    assert it.story() == ["user: What time is it?", *ANSWER]
+
+
+def test_after_a_button_was_held_the_next_turn_may_be_hands_free() -> None:
+    async def script(it: Talk) -> None:
+        await it.mic_on(hands_free=False)
+        await it.say(QUESTION)
+        await it.mic_off()
+        await asyncio.sleep(5)
+        await question(it)
+        await it.silence(3.0)
+
+    assert talk(script).story().count("ReplyStarted") == 2
+
+
 # -- typed -------------------------------------------------------------------------------------------------
 def test_a_typed_message_is_answered_clause_by_clause() -> None:
     async def script(it: Talk) -> None:

@@ -105,6 +105,7 @@ IN: list[tuple[str, list[ev.FromClient | Hello]]] = [
     ('{"type": "text", "data": "Hello"}', [ev.UserText("Hello", echo=True)]),
     ('{"type": "text", "data": " Hello ", "userId": "u1", "timestamp": 5}', [ev.UserText("Hello")]),
     ('{"type": "audio_stream_start", "userId": "user123"}', [ev.MicOn()]),
+    ('{"type": "audio_stream_start", "handsFree": false}', [ev.MicOn(hands_free=False)]),
     (
         '{"type": "audio_stream_start", "sampleRate": 48000, "format": "audio/pcm16"}',
         [ev.MicOn(48_000)],
@@ -155,6 +156,7 @@ def test_binary_messages_are_audio() -> None:
         ('{"type": "audio_stream_start", "sampleRate": 7999}', "BAD_FIELD"),
         ('{"type": "audio_stream_start", "sampleRate": 192001}', "BAD_FIELD"),
         ('{"type": "audio_stream_start", "format": "opus"}', "BAD_FIELD"),
+        ('{"type": "audio_stream_start", "handsFree": 1}', "BAD_FIELD"),
         ('{"type": "playback", "turnId": 3, "frameIndex": 1}', "BAD_FIELD"),
         ('{"type": "playback", "turnId": "user_3", "frameIndex": 1}', "BAD_FIELD"),
         ('{"type": "playback", "turnId": "turn_3", "frameIndex": -1}', "BAD_FIELD"),

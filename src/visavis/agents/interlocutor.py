@@ -73,6 +73,7 @@ class Interlocutor:
         self._ids = count(1)
         self._microphone = Microphone(stages.vad)
         self._on = False
+        self._hands_free = True
         self._deaf = False
         """Voice activity has failed; until the microphone is switched on again nothing is heard."""
         self._turn = Listening(0, language=self._spoken)
@@ -99,7 +100,7 @@ class Interlocutor:
             case ev.UserAudio():
                 self._hear(event)
             case ev.MicOn():
-                self._microphone_on()
+                self._microphone_on(event.hands_free)
             case ev.MicOff():
                 self._microphone_off()
             case ev.UserText(text):
@@ -128,8 +129,8 @@ class Interlocutor:
             )
             self._drop_turn()
 
-    def _microphone_on(self) -> None:
-        self._on, self._deaf = True, False
+    def _microphone_on(self, hands_free: bool) -> None:
+        self._on, self._deaf, self._hands_free = True, False, hands_free
         self._microphone.reset()
         self._barge = BargeInPolicy(self._microphone.heard, self._spoken)
         if not self._turn.closing:
@@ -299,10 +300,14 @@ class Interlocutor:
         self._drop_turn()
         self._emit(ev.ReplyFailed(code, message))
 
+    def _listen_to(self, turn: Listening) -> None:
+        self._turn = turn
+        turn.policy.hands_free = self._hands_free
+
     def _drop_turn(self) -> None:
         """Forget what the user has said since the last turn, and listen anew."""
         self._turn.drop_draft()
-        self._turn = Listening(self._microphone.heard, language=self._spoken)
+        self._listen_to(Listening(self._microphone.heard, language=self._spoken))
 
     # -- the avatar's turn -----------------------------------------------------------------------------
     def _answer(self, question: str, spoken: bool, heard: str | None = None) -> Reply:
@@ -355,7 +360,7 @@ class Interlocutor:
         self._drop_turn()
         self._reply = None
         if self._barge.voice.onset is not None:
-            self._turn = Listening.continuing(self._barge, self._spoken)
+            self._listen_to(Listening.continuing(self._barge, self._spoken))
 
     def _remember(self) -> None:
         """Put the last exchange into the memory, as it was heard."""

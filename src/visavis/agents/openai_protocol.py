@@ -75,6 +75,15 @@ def configure(settings: OpenAISettings, brief: Brief) -> Wire:
     return {"type": "session.update", "event_id": SETTINGS_ID, "session": session}
 
 
+def take_turns(settings: OpenAISettings, hands_free: bool) -> Wire:
+    """The `session.update` after which the provider notices the end of a turn, or waits to be told."""
+    detection = _turn_detection(settings) if hands_free else None
+    session: Wire = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+    if settings.protocol == "beta":
+        session = {"turn_detection": detection}
+    return {"type": "session.update", "event_id": SETTINGS_ID, "session": session}
+
+
 def say(message: Message, protocol: Literal["ga", "beta"]) -> Wire:
     """A message of the conversation, put at its end."""
     model = "output_text" if protocol == "ga" else "text"

@@ -19,7 +19,7 @@ from visavis.agents import Brief
 from visavis.agents.openai_errors import Errors
 from visavis.agents.openai_exchange import Exchange
 from visavis.agents.openai_parts import Loudness
-from visavis.agents.openai_protocol import QUIET_ID, RATE, configure, say
+from visavis.agents.openai_protocol import QUIET_ID, RATE, configure, say, take_turns
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Refused, Upstream
 from visavis.audio import BYTES
@@ -99,6 +99,7 @@ class OpenAIAgent:
         )
         self._transcript = Transcript(settings.assistant.memory_turns, history=brief.history)
         self._loudness = Loudness()
+        self._hands_free = True
         self._unsent = bytearray()
         self._watch: asyncio.Timeout | None = None
         """How long the provider may be silent."""
@@ -123,8 +124,8 @@ class OpenAIAgent:
                     await self._hear(pcm)
                 case ev.UserText(text):
                     await self._write(text)
-                case ev.MicOn():
-                    self._loudness.forget()
+                case ev.MicOn(hands_free=hands_free):
+                    await self._mic_on(hands_free)
                 case ev.MicOff():
                     await self._mic_off()
                 case ev.CancelReply():
@@ -157,11 +158,21 @@ class OpenAIAgent:
             await exchange.put(say(Message("user", text), self._settings.protocol))
             await exchange.ask()
 
+    async def _mic_on(self, hands_free: bool) -> None:
+        self._loudness.forget()
+        if hands_free != self._hands_free:
+            self._hands_free = hands_free
+            if (exchange := self._upstream.connection) is not None:
+                with suppress(ConnectionClosed):
+                    await exchange.put(take_turns(self._settings, hands_free))
+        if not hands_free:
+            await self._emit(ev.UserInterrupts())  # nobody else notices that the user speaks
+
     async def _mic_off(self) -> None:
         """The utterance is complete: what the provider has not answered by itself is to be answered now."""
         exchange = self._upstream.connection
         speaking = exchange is not None and exchange.speaking
-        by_provider = self._settings.vad_type != "none"
+        by_provider = self._settings.vad_type != "none" and self._hands_free
         spoken = speaking or self._loudness.voice_now if by_provider else self._loudness.voice
         self._loudness.forget()
         if spoken:
@@ -219,6 +230,8 @@ class OpenAIAgent:
         exchange = Exchange(connection, self._settings, self._errors, self._transcript, self._emit)
         try:
             await exchange.put(configure(self._settings, self._brief))
+            if not self._hands_free:
+                await exchange.put(take_turns(self._settings, hands_free=False))
             for message in self._transcript.messages():
                 await exchange.put(say(message, self._settings.protocol))
             yield exchange

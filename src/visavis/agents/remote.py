@@ -122,7 +122,7 @@ class RemoteAgent:
         self._asked = False  # the user waits for an answer
         self._speaking = False  # the last reply may still be heard
         self._dropping = False  # what comes belongs to a response that was cut off
-        self._mic = False
+        self._mic: ev.MicOn | None = None
         self._partial = ""
         self._ledger: dict[ev.Stage, float] = {}  # when the stages before the next reply were reached
 
@@ -163,11 +163,11 @@ class RemoteAgent:
                 self._transcript.user(text)
                 await _try(line.send({"type": "text", "data": text}))
             case ev.MicOn():
-                self._mic = True
+                self._mic = event
                 if line.hello is not None:
-                    await _try(line.send({"type": "mic_on"}))
+                    await _try(line.send(protocol.mic_on(event)))
             case ev.MicOff():
-                self._mic, self._asked = False, True
+                self._mic, self._asked = None, True
                 self._reached("speech_end")
                 # Older agents know no such message, only the sound of silence.
                 known = line.hello is not None
@@ -232,8 +232,8 @@ class RemoteAgent:
         history = self._transcript.messages()
         brief = self._brief
         await _try(line.send(protocol.welcome(hello, brief.informed, history, brief.tools)))
-        if self._mic:
-            await _try(line.send({"type": "mic_on"}))
+        if self._mic is not None:
+            await _try(line.send(protocol.mic_on(self._mic)))
 
     # -- from the agent --------------------------------------------------------------------------------------
     async def _hear(self, line: Line, message: str | bytes) -> None:

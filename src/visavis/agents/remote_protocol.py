@@ -85,6 +85,11 @@ def tool_result(result: ev.ToolResult) -> Message:
     return {"type": "tool_result", "call_id": result.call, "output": result.output, "failed": result.failed}
 
 
+def mic_on(event: ev.MicOn) -> Message:
+    """The microphone is on; while a button is held, pauses end nothing."""
+    return {"type": "mic_on"} if event.hands_free else {"type": "mic_on", "hands_free": False}
+
+
 def interrupt(response: str | None, heard: float, text: str) -> Message:
     """The user cut a response off after `heard` seconds, which said `text`."""
     message: Message = {"type": "interrupt", "heard_ms": round(heard * 1000), "text": text}

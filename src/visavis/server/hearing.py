@@ -17,7 +17,7 @@ async def hear(talk: Talk, pcm: bytes, rate: int) -> None:
     """`pcm` is PCM16 at `rate` Hz. Two at once would be one utterance: each waits for its turn."""
     session = talk.seat.session
     async with talk.hearing:
-        session.feed(ev.MicOn(rate))
+        session.feed(ev.MicOn(rate, hands_free=False))
         step = int(PIECE * rate) * BYTES
         for begin in range(0, len(pcm), step):
             session.feed(ev.UserAudio(pcm[begin : begin + step]))

@@ -159,7 +159,7 @@ class SimulatedSession:
                 "Missing required parameter: 'session.type'.", "missing_required_parameter", id
             )
             return
-        self.settings = _flat(session) if nested else session
+        self.settings = self.settings | (_flat(session) if nested else session)  # the rest stays as it is
         detection = self.settings.get("turn_detection")
         silence = detection.get("silence_duration_ms", 500) / 1000 if detection else 0.0
         self._ears = Ears(RATE, silence) if detection else None

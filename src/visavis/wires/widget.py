@@ -273,12 +273,15 @@ def _audio(pcm: bytes) -> ev.UserAudio:
 def _mic_on(data: dict[str, Any]) -> ev.MicOn:
     if data.get("format") not in (None, "pcm16", "audio/pcm16", "audio/pcm"):
         raise BadMessage("BAD_FIELD", '"format" must be audio/pcm16.')
+    hands_free = data.get("handsFree", True)
+    if not isinstance(hands_free, bool):
+        raise BadMessage("BAD_FIELD", '"handsFree" must be true or false.')
     if data.get("sampleRate") is None:
-        return ev.MicOn()
+        return ev.MicOn(hands_free=hands_free)
     rate = as_field(data, "sampleRate", int)
     if rate not in RATES:
         raise BadMessage("BAD_FIELD", f'"sampleRate" must lie between {RATES[0]} and {RATES[-1]} Hz.')
-    return ev.MicOn(rate)
+    return ev.MicOn(rate, hands_free)
 
 
 _TURN = re.compile(r"turn_(\d{1,9})")
