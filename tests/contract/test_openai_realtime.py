@@ -515,8 +515,9 @@ def test_a_response_that_has_said_nothing_yet_is_cancelled(voice: SimulatedVoice
 
 def test_arguments_that_are_no_json_object_are_none(voice: SimulatedVoice) -> None:
     async def script(simulator: OpenAISimulator, user: Listener) -> None:
-        await user.ask("confetti please {oops}")
-        assert user.of(ev.Action)[0] == ev.Action("confetti", {})
+        await user.write("confetti please {oops}")
+        call = await user.came(ev.ToolCall)
+        assert (call.name, call.arguments) == ("confetti", {})
 
     talk(voice, script)
 
