@@ -16,6 +16,8 @@ typedef int32_t i4 __attribute__((vector_size(16)));
 typedef uint32_t u4 __attribute__((vector_size(16)));
 
 enum { WEIGHTS = 52, LEVELS = 12 };
+/* A triangle of the scene: its part above, its number in it below. */
+enum { PART_SHIFT = 24, TRIANGLE = (1 << PART_SHIFT) - 1 };
 enum { LIT, BAKED, PAINTED };
 enum { OPAQUE, CUT_OUT, BLENDED };
 /* One sample a pixel; four; four that keep the number of the triangle instead of its colour. */
@@ -60,9 +62,10 @@ typedef struct { uint32_t triangle; uint16_t first, last; } Visible;
 typedef uint32_t Hit;
 
 typedef struct {
-  uint32_t parts, width, height, stride, tones;
+  uint32_t parts, triangles, width, height, stride, tones;
   float tone_scale;
   const Part *part;
+  const uint32_t *order;       /* all triangles, the nearest first, those that let light through last */
   Rig rig;
   float camera[3], focal;
   float rotation[9], pivot[3], breath;
@@ -424,7 +427,7 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
 /* -- bands ------------------------------------------------------------------------------------------- */
 
 /* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
-enum { BAND = 32, PART_SHIFT = 24 };
+enum { BAND = 32 };
 
 /* The bands in which a triangle may be seen; 0 when nowhere. */
 INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {
@@ -445,14 +448,13 @@ INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, in
 static void sort(const Scene *s) {
   uint32_t bands = (s->height + BAND - 1) / BAND, *ends = s->ends, seen = 0, total = 0;
   for (uint32_t i = 0; i <= bands; i++) ends[i] = 0;
-  for (uint32_t k = 0; k < s->parts; k++) {
-    const Part *part = s->part + k;
-    for (uint32_t i = 0; i < part->triangles; i++) {
-      int first, last;
-      if (!bands_of(s, part, part->indices + 3 * i, &first, &last)) continue;
-      s->visible[seen++] = (Visible){k << PART_SHIFT | i, first, last};
-      for (int band = first; band <= last; band++) ends[band]++;
-    }
+  for (uint32_t i = 0; i < s->triangles; i++) {
+    uint32_t which = s->order[i];
+    const Part *part = s->part + (which >> PART_SHIFT);
+    int first, last;
+    if (!bands_of(s, part, part->indices + 3 * (which & TRIANGLE), &first, &last)) continue;
+    s->visible[seen++] = (Visible){which, first, last};
+    for (int band = first; band <= last; band++) ends[band]++;
   }
   for (uint32_t i = 0; i < bands; i++) {
     uint32_t count = ends[i];
@@ -468,7 +470,7 @@ INLINE void draw_band(const Scene *s, uint32_t band, int mode) {
   for (uint32_t i = band ? s->ends[band - 1] : 0; i < s->ends[band]; i++) {
     uint32_t which = s->sorted[i];
     const Part *part = s->part + (which >> PART_SHIFT);
-    triangle(s, part, which & ((1 << PART_SHIFT) - 1), part->number, top, bottom, mode);
+    triangle(s, part, which & TRIANGLE, part->number, top, bottom, mode);
   }
 }
 

@@ -51,9 +51,10 @@ class Rig(ctypes.LittleEndianStructure):
 
 class Scene(ctypes.LittleEndianStructure):
     _fields_ = (
-        *((name, _U) for name in ("parts", "width", "height", "stride", "tones")),
+        *((name, _U) for name in ("parts", "triangles", "width", "height", "stride", "tones")),
         ("tone_scale", _F),
         ("part", _U),
+        ("order", _U),
         ("rig", Rig),
         ("camera", _F * 3),
         ("focal", _F),

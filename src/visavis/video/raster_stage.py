@@ -25,6 +25,7 @@ EYE_LINE = 1 / 3
 AIR = 0.2
 """Above the hair, as part of the face's half width."""
 LARGEST_TEXTURE = 1024
+PART_SHIFT = 24
 BRIGHTEST, TONES = 3.0, 6144
 """The tone curve's range of linear light, and its steps."""
 
@@ -51,11 +52,10 @@ class Stage:
 
 
 def seen(kernel: Kernel, head: Head, size: Size) -> Head:
-    """The head without what no pose and no face lets see (most hair is behind other hair), nearest first.
+    """The head without what no pose and no face lets see (most hair is behind other hair).
 
     Whatever a blendshape moves stays.
     """
-    head = replace(head, parts=tuple(_nearest_first(part) for part in head.parts))
     stage = Stage(kernel, head, size, Gradient((0, 0, 0), (0, 0, 0)))
     memory = Memory.of(stage.image)
     random = np.random.default_rng(0)
@@ -130,12 +130,14 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
         part.number, triangles = triangles, triangles + part.triangles
     return raster.Scene(
         parts=len(parts),
+        triangles=triangles,
         width=width,
         height=height,
         stride=stride,
         tones=TONES,
         tone_scale=(TONES - 1) / BRIGHTEST,
         part=image.put(parts),
+        order=image.put(_nearest_first(head)),
         rig=_rig(head),
         camera=(eyes[0], centre, eyes[2] + distance),
         focal=height / seen * distance,
@@ -213,11 +215,16 @@ def _smoothstep(begin: float, end: float, x: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def _nearest_first(part: Part) -> Part:
-    """What is in front is drawn first, so that little is drawn in vain; what lets light through, last."""
-    depth = part.positions[part.triangles, 2].sum(1)
-    order = np.argsort(depth if part.cover == BLENDED else -depth, kind="stable")
-    return replace(part, triangles=part.triangles[order])
+def _nearest_first(head: Head) -> NDArray[np.uint32]:
+    """All triangles, as `raster.c` numbers them. What is in front is drawn first, so that little is drawn in
+    vain; what lets light through is drawn last and from behind."""
+    numbers, depths, through = [], [], []
+    for k, part in enumerate(head.parts):
+        depth = part.positions[part.triangles, 2].sum(1)
+        numbers.append(np.arange(len(depth), dtype=np.uint32) | k << PART_SHIFT)
+        depths.append(depth if part.cover == BLENDED else -depth)
+        through.append(np.full(len(depth), part.cover == BLENDED))
+    return np.concatenate(numbers)[np.lexsort((np.concatenate(depths), np.concatenate(through)))]
 
 
 def _texture(image: Image, pixels: NDArray[np.uint8]) -> raster.Texture:
