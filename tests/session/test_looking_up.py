@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import anyio
 import orjson
@@ -13,7 +13,9 @@ from tests.cascade_fakes import BRIEF, Talk, talk
 from tests.shell import Puppet, session
 
 from visavis import events as ev
-from visavis.agents import Tool
+from visavis.agents import Brief, Tool
+from visavis.agents.openai_protocol import configure
+from visavis.settings import OpenAISettings
 from visavis.stages import Message
 from visavis.tools.knowledge import NOTHING, search_knowledge
 from visavis.tools.toolbox import Toolbox
@@ -21,10 +23,11 @@ from visavis.tools.toolbox import Toolbox
 HOURS = ev.Source("Shop: Hours", "", "Open from 8 to 18.")
 
 
+@dataclass
 class Shelf:
     """Knows about opening."""
 
-    whole = ""
+    whole: str = ""
 
     def search(self, question: str) -> tuple[ev.Source, ...]:
         return (HOURS,) if "open" in question else ()
@@ -64,6 +67,17 @@ class Listener:
     ) -> AsyncGenerator[str | ev.ToolCall, None]:
         self.told.append(messages)
         yield "From eight."
+
+
+def test_openai_is_told_all_of_a_short_library_and_the_tool_for_a_long_one() -> None:
+    tool = search_knowledge(Shelf()).tool
+    short = configure(OpenAISettings(), Brief("Be kind.", (tool,), library=Shelf("Bread costs 4 euros.")))
+    assert short["session"]["instructions"] == "Be kind.\n\nThis is what you know:\n\nBread costs 4 euros."
+    assert [declared["name"] for declared in short["session"]["tools"]] == ["search_knowledge"]
+    assert (
+        configure(OpenAISettings(), Brief("Be kind.", library=Shelf()))["session"]["instructions"]
+        == "Be kind."
+    )
 
 
 def test_the_embedded_agent_looks_up_every_question_and_cites_what_it_found() -> None:
