@@ -30,6 +30,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _avatar(name: str) -> str:
+    cast = sorted(path.parent.name for path in Path(__file__).parent.glob("avatars/*/*.glb"))
+    if name not in cast:
+        raise ValueError(f"expected one of {', '.join(cast)}")
+    return name
+
+
 def _origin(url: str) -> str:
     if url != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", url):
         raise ValueError("must be an origin, such as https://example.org, or *")
@@ -238,6 +245,8 @@ class ModelSettings(Section):
     root_path: HomePath | None = None
     """A folder of your own model files: a name without a path is looked for there, and what Whisper downloads
     is put there."""
+    cache_size: int = Field(0, ge=0, le=100_000)
+    """Spoken clauses whose sound is kept, to be said again at once; 0 keeps none."""
     offline: bool = False
     """Never fetch anything from the network."""
 
@@ -442,7 +451,8 @@ class McpServerSettings(Section):
 
 class Settings(Section):
     agent: str = "embedded"
-    avatar: str = "mia"
+    avatar: Annotated[str, AfterValidator(_avatar)] = "mia"
+    """Whose face and voice it is: one of docs/avatars.md."""
     debug: bool = False
     options: dict[str, dict[str, Any]] = {}
     """What plug-ins of your own are told, by stage: `options.tts` is for the plug-in in `stages.tts`."""
