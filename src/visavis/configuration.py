@@ -31,6 +31,14 @@ ALIASES = {
     "MUSE_MODE": "muse.mode",
     "MUSE_STREAM_URL": "muse.stream_url",
     "MUSE_FILE_URL": "muse.file_url",
+    "AUTH_ALLOWED_ORIGINS": "server.cors_origins",
+    "AUTH_ADMINS": "auth.admins",
+    "AUTH_ENABLED": "auth.enabled",
+    "AUTH_ENABLE_RATE_LIMITING": "limits.enabled",
+    "AUTH_PREVIOUS_KEY": "auth.previous_key",
+    "AUTH_SECRET_KEY": "auth.secret_key",
+    "AUTH_TOKEN_TTL": "auth.token_ttl",
+    "AUTH_USERS": "auth.users",
     "AVATAR_CORS_ORIGINS": "server.cors_origins",
     "AVATAR_HOST": "server.host",
     "AVATAR_MODELS_ROOT_PATH": "models.root_path",
@@ -68,6 +76,7 @@ ALIASES = {
     "PIPER_SPEAKER": "piper.speaker",
     "PIPER_VOICE": "piper.voice",
     "USE_GPU": "face.gpu",
+    "VISAVIS_ENV": "environment",
     "VISAVIS_FACE": "face.engine",
     "VISAVIS_LLM_FILE": "llm.file",
     "VISAVIS_LLM_KEY": "llm.key",
@@ -126,7 +135,7 @@ MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 """A variable in a value of a YAML file: ${NAME}, or ${NAME:-what it is otherwise}."""
-NESTED = ("tools", "mcp")
+NESTED = ("tools", "mcp", "auth.users")
 """Settings that hold others, by name; some of those are secret."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""

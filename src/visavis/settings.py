@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from visavis.security.addresses import check_network
+from visavis.security.origins import check_pattern
+from visavis.security.tokens import SHORTEST_KEY
+from visavis.security.users import check_hash
 
 
 def _web_address(url: str) -> str:
@@ -37,12 +41,6 @@ def _avatar(name: str) -> str:
     return name
 
 
-def _origin(url: str) -> str:
-    if url != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", url):
-        raise ValueError("must be an origin, such as https://example.org, or *")
-    return url
-
-
 def _listed(value: Any) -> Any:
     """In an environment variable a list is written with commas, or as JSON."""
     if not isinstance(value, str):
@@ -52,8 +50,37 @@ def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
-"""Web pages by scheme, host and port; `*` is every one."""
+def _named(value: Any) -> Any:
+    """In an environment variable users are `name:hash`, between spaces, or JSON: a hash has commas in it."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [pair.partition(":") for pair in value.split()]
+    return {name: given for name, _, given in pairs}
+
+
+def _hash(secret: SecretStr) -> SecretStr:
+    check_hash(secret.get_secret_value())
+    return secret
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret.get_secret_value().encode()) < SHORTEST_KEY:
+        raise ValueError(
+            f"must have at least {SHORTEST_KEY} characters, such as `openssl rand -hex 32` gives"
+        )
+    return secret
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], BeforeValidator(_listed)]
+"""Web pages by scheme, host and port; `https://*.example.org` is every subdomain, `*` is every page."""
+Networks = Annotated[tuple[Annotated[str, AfterValidator(check_network)], ...], BeforeValidator(_listed)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Users = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[^\s:]{1,64}$")], Annotated[SecretStr, AfterValidator(_hash)]],
+    BeforeValidator(_named),
+]
 
 
 class ServerSettings(Section):
@@ -71,7 +98,13 @@ class ServerSettings(Section):
     api_base: Annotated[str, AfterValidator(_web_address)] = ""
     """Where the page finds this server when it is not where the page is from."""
     cors_origins: Origins = ()
-    """Other web pages that may call this server from a browser."""
+    """Other web pages that may call this server from a browser; with `auth`, the pages that get tokens."""
+    trusted_proxies: Networks = ("127.0.0.1", "::1")
+    """Reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    ssl_certfile: HomePath | None = None
+    """Certificate chain (PEM); with it the server speaks https and wss."""
+    ssl_keyfile: HomePath | None = None
+    """Its key, when that is in a file of its own."""
 
 
 class AssistantSettings(Section):
@@ -449,11 +482,58 @@ class McpServerSettings(Section):
         return self
 
 
+class AuthSettings(Section):
+    """Whether callers need a token, and who gets one (SECURITY.md)."""
+
+    enabled: bool = False
+    secret_key: Key = SecretStr("")
+    """Signs the tokens; without one, tokens end with the process (not in production)."""
+    previous_key: Key = SecretStr("")
+    """Is still accepted, while keys are changed."""
+    issuer: str = "visavis"
+    audience: str = "visavis"
+    token_ttl: int = Field(3600, ge=10, le=31 * 86_400)
+    """Seconds that a token is valid."""
+    users: Users = {}
+    """Names, and the argon2 hashes of their passwords (`visavis password`)."""
+    admins: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    """Those of the users who may see and end every session."""
+
+
+class LimitSettings(Section):
+    """How much each client may ask for; 0 is any number."""
+
+    enabled: bool | None = None
+    """None is whenever `auth.enabled` is."""
+    requests_per_minute: int = Field(100, ge=0, le=1_000_000)
+    """HTTP calls and new connections of an address; pages and their files are not counted."""
+    connections_per_address: int = Field(50, ge=0, le=100_000)
+    """WebSockets at the same time."""
+    connections_per_token: int = Field(5, ge=0, le=100_000)
+    """The same for the holder of a token."""
+    sessions_per_token: int = Field(5, ge=0, le=100_000)
+    """Conversations at the same time, and so turns: a conversation has one at a time."""
+    messages_per_second: int = Field(60, ge=0, le=100_000)
+    """Of a connection, on average over ten seconds."""
+    bytes_per_second: int = Field(4 << 20, ge=0)
+    """Of a connection, on average over ten seconds."""
+    audio_seconds_per_minute: float = Field(120.0, ge=0, le=3600)
+    """Sound that a conversation hears."""
+    session_minutes: float = Field(0.0, ge=0, le=1440)
+    """Longest conversation."""
+    upload_megabytes: int = Field(100, ge=1, le=2000)
+    """Largest body of a request with a recording; it is never without a limit."""
+    upload_seconds: float = Field(120.0, gt=0, le=3600)
+    """Longest time in which the body of a request must have arrived."""
+
+
 class Settings(Section):
     agent: str = "embedded"
     avatar: Annotated[str, AfterValidator(_avatar)] = "mia"
     """Whose face and voice it is: one of docs/avatars.md."""
     debug: bool = False
+    environment: Literal["development", "production"] = "development"
+    """In production a server with `auth` does not start without a key."""
     options: dict[str, dict[str, Any]] = {}
     """What plug-ins of your own are told, by stage: `options.tts` is for the plug-in in `stages.tts`."""
     server: ServerSettings = ServerSettings()
@@ -468,6 +548,8 @@ class Settings(Section):
     kokoro: KokoroSettings = KokoroSettings()
     speech: SpeechSettings = SpeechSettings()
     face: FaceSettings = FaceSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()
     muse: MuseSettings = MuseSettings()

@@ -1,0 +1,1 @@
+"""Who may talk to this server, from where, and how much: pure rules, with the time as an argument."""

@@ -1,0 +1,77 @@
+"""People with a password: hashed with argon2, compared in the same time whether they exist or not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from visavis.security.limits import Rates
+
+LONGEST = 1024
+"""Characters of a name or a password."""
+TRIES = 5
+"""Wrong passwords that are allowed at once, for a name and from an address."""
+TRY_SECONDS = 60.0
+"""Time after which another one is."""
+
+
+def hashed(password: str) -> str:
+    """What stands for a password in the settings; blocking, tens of milliseconds."""
+    return PasswordHasher().hash(password)
+
+
+def check_hash(text: str) -> str:
+    """`text` when it is an argon2 hash, otherwise ValueError, without repeating it."""
+    try:
+        extract_parameters(text)
+    except InvalidHashError:
+        raise ValueError("must be the argon2 hash of a password, as `visavis password` makes it") from None
+    return text
+
+
+class Users:
+    """Names and the hashes of their passwords."""
+
+    def __init__(self, hashes: Mapping[str, str]) -> None:
+        self._hashes = dict(hashes)
+        parameters = [extract_parameters(text) for text in self._hashes.values()]
+        # Somebody who does not exist takes as long as the first one who does.
+        hasher = PasswordHasher.from_parameters(parameters[0]) if parameters else PasswordHasher()
+        self._nobody = hasher.hash(secrets.token_urlsafe(16))
+        self._hasher = hasher
+
+    def check(self, name: str, password: str) -> bool:
+        """Whether this is the password of `name`; blocking, tens of milliseconds."""
+        known = self._hashes.get(name)
+        try:
+            self._hasher.verify(known or self._nobody, password)
+        except VerificationError:
+            return False
+        return known is not None
+
+
+class Throttle:
+    """Wrong passwords, counted for each name and each address."""
+
+    def __init__(self) -> None:
+        self._failures = Rates(1 / TRY_SECONDS, TRIES)
+
+    def begin(self, name: str, address: str, now: float) -> float:
+        """0 when somebody may try, otherwise seconds until they may. A try counts unless it `succeeded`."""
+        keys = _keys(name, address)
+        if wait := max(self._failures.wait(key, now) for key in keys):
+            return wait
+        for key in keys:
+            self._failures.take(key, now)
+        return 0.0
+
+    def succeeded(self, name: str, address: str) -> None:
+        for key in _keys(name, address):
+            self._failures.give_back(key)
+
+
+def _keys(name: str, address: str) -> tuple[str, str]:
+    return f"name {name}", f"address {address}"
