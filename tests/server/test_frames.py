@@ -128,3 +128,14 @@ def test_a_full_server_says_so(running: Server) -> None:
                 assert third.close_code == 1013
 
     assert of(talk(running, script), "error")[0]["code"] == "SERVER_FULL"
+
+
+def test_another_face_and_one_that_is_none(running: Server) -> None:
+    async def first(query: str) -> dict[str, Any]:
+        async with connect(f"ws://127.0.0.1:{running.port}/?avatar={query}") as socket:
+            message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), WAIT))
+            return message
+
+    assert asyncio.run(first("kenji"))["type"] == "connection_established"
+    for bad in ("nobody", "../mia/mia.glb"):
+        assert asyncio.run(first(bad))["code"] == "BAD_AVATAR"

@@ -118,6 +118,7 @@ IN: list[tuple[str, list[ev.FromClient | Hello]]] = [
     ('{"type": "ping", "timestamp": 12}', [ev.Ping()]),
     ('{"type": "playback", "turnId": "turn_4", "frameIndex": 17}', [ev.Played(4, 17)]),
     ('{"type": "hello"}', [Hello()]),
+    ('{"type": "hello", "avatar": "kenji"}', [Hello(None, "kenji")]),
     ('{"type": "hello", "encoding": "binary", "weights": "array", "resume": "tok"}', [Hello("tok")]),
 ]
 

@@ -46,6 +46,8 @@ class Brief:
     """A voice of the agent's; empty is the one in the settings."""
     language: str = ""
     """A code such as `pl`; empty is the one in the settings."""
+    avatar: str = ""
+    """Whose face it has, so that a voice that can be anybody's fits it; empty is the one in the settings."""
     library: Library | None = None
     """For agents that look things up by themselves; the others have a tool for it."""
 

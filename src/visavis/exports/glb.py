@@ -88,6 +88,11 @@ def built_in(avatar: str = AVATAR) -> Path:
     return Path(str(files("visavis") / "avatars" / avatar / f"{avatar}.glb"))
 
 
+def is_avatar(name: str) -> bool:
+    """Whether the package has an avatar of this name, which may be anybody's."""
+    return name.isalnum() and built_in(name).is_file()
+
+
 def write(track: Track, file: BinaryIO, head: Head) -> None:
     """The head with the track as an animation named `visavis` after those that it may have; keys at k/fps."""
     if not len(track):

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from visavis import events as ev
 from visavis.errors import for_people
+from visavis.exports import glb
 from visavis.server.hearing import hear
 from visavis.server.lines import Full, Line
 from visavis.server.talks import Talk, Talks
@@ -61,14 +62,15 @@ class FramesConnection:
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
         await self._socket.accept()
+        if not glb.is_avatar(self._avatar):
+            await self._refuse(1008, ev.Problem("BAD_AVATAR", f"There is no avatar {self._avatar[:40]!r}."))
+            return
         try:
             self._talk = self._talks.create(self._avatar, media=MEDIA, id=self._wire.session_id, listed=False)
-            portrait = await self._talks.portrait(self._talk)
         except Full:
-            self.put(ev.Problem("SERVER_FULL", "All places are taken; please try again in a minute."))
-            self._line.outbox.close(1013, "server full")
-            await self._line.run()
+            await self._refuse(1013, ev.Problem("SERVER_FULL", "All places are taken; please try later."))
             return
+        portrait = await self._talks.portrait(self._talk)
         self._line.outbox.put(self._wire.connected(time.time()))
         portrait.join(self)
         try:
@@ -80,6 +82,11 @@ class FramesConnection:
         finally:
             portrait.leave(self)
             self._talks.end(self._talk)
+
+    async def _refuse(self, code: int, problem: ev.Problem) -> None:
+        self.put(problem)
+        self._line.outbox.close(code, problem.message)
+        await self._line.run()
 
     async def _close_with_the_session(self, talk: Talk) -> None:
         await talk.seat.ended.wait()

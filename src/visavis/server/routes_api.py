@@ -115,7 +115,7 @@ class ApiRoutes:
         """Begin a session. It ends when it is told to, or when nothing has happened in it for a while."""
         talks = _talks(request)
         avatar = wanted.avatar or self._settings.avatar
-        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+        if not glb.is_avatar(avatar):
             raise ApiError("BAD_AVATAR", f"avatar: there is no avatar {avatar[:40]!r}.")
         given = {"instructions": wanted.instructions, "voice": wanted.voice, "language": wanted.language}
         brief = replace(

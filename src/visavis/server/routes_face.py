@@ -131,7 +131,7 @@ class FaceRoutes:
         format, avatar = query.get("format", ""), query.get("avatar") or glb.AVATAR
         if format and format not in FORMATS:
             raise VisavisError("BAD_FORMAT", f"A face can be had as {', '.join(FORMATS)}, not as {format!r}.")
-        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+        if not glb.is_avatar(avatar):
             raise VisavisError("BAD_AVATAR", f"There is no avatar {avatar!r}.")
         name = Path(query.get("name", "").replace("\\", "/")).name[-NAME_LENGTH:]
         return Order(engine, float(fps), format, avatar, name or "recording")

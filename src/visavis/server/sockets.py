@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from starlette.websockets import WebSocket
 
@@ -25,6 +26,7 @@ class Connection:
         self._wire = WidgetWire(new_id())
         self._line = Line(socket, max_message_bytes, self._take, self.put)
         self._seat: Seat | None = None
+        self._avatar = ""
 
     # -- the session's side ------------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
@@ -74,7 +76,8 @@ class Connection:
         if self._seat is None:
             if self._sessions.full:
                 raise Full
-            seat = self._sessions.open(self._wire.session_id, self._token, self._wire.media)
+            brief = replace(self._sessions.parts.brief, avatar=self._avatar)
+            seat = self._sessions.open(self._wire.session_id, self._token, self._wire.media, brief)
             self._take_seat(seat)
             return seat
         return self._seat
@@ -87,6 +90,7 @@ class Connection:
         seat.session.attach(self)
 
     def _greet(self, hello: Hello) -> None:
+        self._avatar = hello.avatar
         if hello.resume is None:
             return
         if self._seat is not None:

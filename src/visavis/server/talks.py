@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -99,6 +99,7 @@ class Talks:
         """`listed`: callers of the api see it. `agent` instead of the server's. Raises `Full`."""
         if self._sessions.full:
             raise Full
+        brief = replace(brief or self._sessions.parts.brief, avatar=avatar)
         record = Record()
         audience = Audience(record)
         seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent)

@@ -114,6 +114,15 @@ class LanguageModel(Protocol):
 
 
 @runtime_checkable
+class CastTextToSpeech(Protocol):
+    """A voice that can be anybody's: it is a `TextToSpeech` that has this method too."""
+
+    def of_avatar(self, avatar: str) -> TextToSpeech:
+        """Blocking: the voice that fits an avatar, light beside this one; for unknown avatars its own."""
+        ...
+
+
+@runtime_checkable
 class StreamedTextToSpeech(Protocol):
     """A voice whose sound is heard while it is made: it is a `TextToSpeech` that has this method too."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import copy
 from pathlib import Path
 
 import hibari
@@ -51,9 +52,14 @@ class Hibari:
         model = onnx.load(voice_path(DEFAULT))
         model.graph.output.append(helper.make_empty_tensor_value_info(DURATIONS))
         self._session = session(model.SerializeToString())
-        self._level = 1.0
-        if character != OWN:  # the lower a voice, the more harmonics it has: it must not become louder
-            self._level = self._loudness(OWN) / self._loudness(character)
+        self._level = self._level_of(character)
+
+    def of_avatar(self, avatar: str) -> Hibari:
+        """The same network as an avatar's voice."""
+        voice = copy(self)
+        voice._character = character_of(avatar)
+        voice._level = self._level_of(voice._character)
+        return voice
 
     def __call__(self, text: str, language: str | None = None) -> Speech:
         """`text` spoken; a zero-length `Speech` when nothing in it can be pronounced."""
@@ -73,6 +79,10 @@ class Hibari:
         )
         wave = self._level * _sound(spectrum, self._character, noise)
         return wave, phones_of(symbols, owners, durations.ravel() * UNIT, wave, LAG)
+
+    def _level_of(self, character: Character) -> float:
+        """The lower a voice, the more harmonics it has: it must not become louder."""
+        return 1.0 if character == OWN else self._loudness(OWN) / self._loudness(character)
 
     def _loudness(self, character: Character) -> float:
         """Of a sample, as an amplitude."""

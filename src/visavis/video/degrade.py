@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from visavis.meters import Meter
+
 WINDOW = 1.0
 """Seconds over which the load is measured."""
 TOO_MUCH, ENOUGH_ROOM = 0.85, 0.6
@@ -19,7 +21,7 @@ class Quality(IntEnum):
     STILL = 3
 
 
-COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.5, Quality.HALF: 0.25, Quality.STILL: 0.05}
+COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.7, Quality.HALF: 0.35, Quality.STILL: 0.05}
 """Of a picture, about."""
 
 
@@ -28,6 +30,7 @@ class Degrade:
 
     def __init__(self) -> None:
         self.quality = Quality.FULL
+        self.meter = Meter()
         self.load = 0.0
         """Share of the last window in which pictures were drawn."""
         self._busy = 0.0
@@ -35,6 +38,7 @@ class Degrade:
 
     def drew(self, seconds: float, now: float) -> None:
         """A picture has taken `seconds`; `now` is when it was finished."""
+        self.meter.took(seconds)
         if self._since is None:
             self._since = now - seconds
         self._busy += seconds

@@ -26,6 +26,8 @@ class Hello:
     """The client's first words: what it understands, and the conversation it wants to go on with."""
 
     resume: str | None = None
+    avatar: str = ""
+    """Whose face the client shows."""
 
 
 class Wire(Protocol):

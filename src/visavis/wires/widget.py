@@ -28,6 +28,7 @@ RATES = range(8_000, 192_001)
 """Hz a microphone may have."""
 LONGEST_TEXT = 4_000
 """Characters of a typed message."""
+AVATAR = re.compile(r"[a-z0-9]{0,40}")
 STATES = {"idle": "Idle", "listening": "Listening", "thinking": "Thinking", "speaking": "Responding"}
 SYNC_FRAME, VERSION = 1, 1
 """First two bytes of a binary frame."""
@@ -106,8 +107,11 @@ class WidgetWire:
         resume = data.get("resume")
         if resume is not None and not isinstance(resume, str):
             raise BadMessage("BAD_FIELD", '"resume" must be the token from "config", a string.')
+        avatar = as_field(data, "avatar", str) if data.get("avatar") is not None else ""
+        if not AVATAR.fullmatch(avatar):
+            raise BadMessage("BAD_FIELD", '"avatar" must be the name of an avatar.')
         self.extended, self.binary, self.array = True, encoding == "binary", weights == "array"
-        return Hello(resume)
+        return Hello(resume, avatar)
 
     # -- server -> client ----------------------------------------------------------------------------
     def config(self, input_rate: int, resume: str, timestamp: int, *, resumed: bool = False) -> Message:
