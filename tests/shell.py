@@ -51,8 +51,13 @@ class Still:
         new, self._frames = total - self._frames, total
         return neutral(new)
 
+    def drawings(self) -> tuple[ev.Drawing, ...]:
+        return ()
+
 
 class Faces:
+    reads = True
+
     def open(self, media: Media, seed: int, *, timed: bool) -> Still:
         return Still(media)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis import events as ev
 from visavis.arkit import COUNT
@@ -57,6 +59,21 @@ def drive(
 def frames_of(talk: Conversation, pcm: bytes) -> int:
     """Frames in a piece of audio that begins and ends at frame edges."""
     return round(len(pcm) / 2 * talk.media.fps / talk.media.rate)
+
+
+def drawings(first: int, end: int) -> tuple[ev.Drawing, ...]:
+    """A drawing for each frame first..end, a picture of one pixel that is the frame's number."""
+    return tuple(partial(_numbered, frame) for frame in range(first, end))
+
+
+def _numbered(frame: int, seconds: float) -> NDArray[np.uint8]:
+    return np.array([[[frame >> 16 & 255, frame >> 8 & 255, frame & 255]]], np.uint8)
+
+
+def number(drawing: ev.Drawing) -> int:
+    """Of such a drawing."""
+    red, green, blue = drawing(0.0)[0, 0].tolist()
+    return int(red << 16 | green << 8 | blue)
 
 
 def face(frames: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -293,7 +293,7 @@ class Conversation:
         if turn is not None and turn.number == event.turn:
             turn.busy = False
             turn.ledger.setdefault("first_frame", now)
-            turn.animated(event.weights, event.last)
+            turn.animated(event)
 
     # -- inside ----------------------------------------------------------------------------------------
     def _live(self, reply: str | None) -> Turn | None:
@@ -351,6 +351,8 @@ class Conversation:
             turn.restart(turn.sent)  # the player ran dry: it will buffer and begin again, so do we
             if self._calls:
                 self._enter("thinking")
+            else:
+                turn.underruns += 1
         if (count := pacing.frames_due(turn, self.policy, now)) > 0:
             self._send_frames(turn, count, now)
         if turn.closing and not turn.busy and turn.sent == turn.ready:
@@ -373,7 +375,8 @@ class Conversation:
             self._tell_sources(turn)
         first, end = turn.sent, turn.sent + count
         self._tell_words(turn, end / self.media.fps)
-        self._out.append(ev.Frames(turn.number, first, turn.pcm(first, end), turn.weights(first, end)))
+        pcm, weights, drawings = turn.pcm(first, end), turn.weights(first, end), turn.drawn(first, end)
+        self._out.append(ev.Frames(turn.number, first, pcm, weights, drawings))
         turn.sent = end
         if turn.epoch is None and end >= turn.run + START_FRAMES:
             turn.epoch = now - turn.run / self.media.fps
@@ -438,7 +441,7 @@ class Conversation:
         if turn.shown:
             if "played" not in turn.ledger:
                 self._tell_ledger(turn)
-            self._out.append(ev.TurnEnded(turn.number, text, interrupted, heard))
+            self._out.append(ev.TurnEnded(turn.number, text, interrupted, heard, turn.underruns))
         if self._next:
             self._take_up(self._next.popleft())
         else:

@@ -6,9 +6,12 @@ otherwise; weights are float32[n, 52] in 0..1 (see `arkit`). Whatever belongs to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visavis.arkit import Weights
 
@@ -20,6 +23,9 @@ Stage = Literal[
 ]
 """The milestones of a turn, in order; together they are its latency ledger."""
 EmotionName = Literal["neutral", "joy", "sadness", "surprise", "anger", "doubt"]
+Drawing = Callable[[float], NDArray[np.uint8]]
+"""The picture of one frame by an engine that draws itself, made when somebody looks: seconds since they began
+to watch -> uint8[height, width, 3], RGB. It runs in the thread that draws, once for each view, or never."""
 
 
 # -- timed parts of speech ---------------------------------------------------------------------------
@@ -245,11 +251,12 @@ class Milestone:
 # -- in: from the animator and the clock ----------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Animated:
-    """The face of the next `len(weights)` frames of a turn."""
+    """The face of the next `len(weights)` frames of a turn; `drawings` has one for each, or is empty."""
 
     turn: int
     weights: Weights
     last: bool = False
+    drawings: tuple[Drawing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +283,14 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """`len(weights)` consecutive frames of one turn: what is heard and what is seen."""
+    """`len(weights)` consecutive frames of one turn: what is heard and what is seen. `drawings`: those of an
+    engine that draws itself, None where it has none; empty when it is the weights that are drawn."""
 
     turn: int
     first: int
     pcm: bytes
     weights: Weights
+    drawings: tuple[Drawing | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +310,14 @@ class AudioEnded:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over. `text` is what was heard of it, `heard` how much audio, in seconds."""
+    """The turn is over. `text` is what was heard of it, `heard` how much audio, in seconds; `underruns`: how
+    often the player had nothing left to play because the agent or the face was late."""
 
     turn: int
     text: str
     interrupted: bool
     heard: float
+    underruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

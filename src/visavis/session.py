@@ -15,7 +15,6 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from visavis import events as ev
 from visavis.agents import Agent, AgentEngine, Brief, Library
-from visavis.arkit import Weights
 from visavis.audio import Media, Resampler
 from visavis.conversation import Conversation
 from visavis.errors import for_people
@@ -43,6 +42,11 @@ class Client(Protocol):
 
 
 class Faces(Protocol):
+    @property
+    def reads(self) -> bool:
+        """Speech with phonemes is drawn from them; otherwise it is heard like any other."""
+        ...
+
     def open(self, media: Media, seed: int, *, timed: bool) -> ExpressiveFace: ...
 
 
@@ -61,6 +65,8 @@ class Parts:
     """What every agent can do besides."""
     library: Library | None = None
     """What every agent can look up."""
+    hears: tuple[Callable[[str, ev.Effect], None], ...] = ()
+    """Are told all that comes of every conversation, with the id of its session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class Session:
         self._voices: dict[str, Resampler] = {}
         self._face: ExpressiveFace | None = None
         self._face_turn = 0
-        self._log = structlog.get_logger().bind(session=id)
+        self._log = structlog.get_logger().bind(talk=self)
 
     # -- the client's side -----------------------------------------------------------------------------
     def attach(self, client: Client) -> None:
@@ -154,6 +160,24 @@ class Session:
         return None if self.closed else self._conversation.deadline
 
     @property
+    def state(self) -> ev.State:
+        return self._conversation.state
+
+    @property
+    def answering(self) -> bool:
+        """Whether somebody waits for the rest of a turn."""
+        return self.state in ("thinking", "speaking") and not self.closed and not self._conversation.away
+
+    @property
+    def turn(self) -> int:
+        """The number of the reply that began last; 0 before the first."""
+        return self._conversation.next_turn - 1
+
+    def tell(self, problem: ev.Problem) -> None:
+        """Tell the client something that is not of the conversation."""
+        self._put(problem)
+
+    @property
     def next_turn(self) -> int:
         """The number of the reply that begins next."""
         return self._conversation.next_turn
@@ -173,6 +197,8 @@ class Session:
     def _perform(self, effect: ev.Effect) -> None:
         if self._past.hear is not None:
             self._past.hear(effect)
+        for hear in self._parts.hears:
+            hear(self.id, effect)
         match effect:
             case ev.Animate():
                 self._animate(effect)
@@ -206,17 +232,15 @@ class Session:
             self._face_turn = job.turn
         face = self._face
 
-        def work() -> Weights:
+        def work() -> ev.Animated:
             face.express(job.emotions)
-            return face.feed(job.pcm, job.phonemes, job.last)
-
-        def done(weights: Weights) -> None:
-            self.feed(ev.Animated(job.turn, weights, job.last))
+            weights = face.feed(job.pcm, job.phonemes, job.last)
+            return ev.Animated(job.turn, weights, job.last, face.drawings())
 
         def wanted() -> bool:
             return not self.closed and self._face is face and self._conversation.wants(job.turn)
 
-        self._parts.animator.submit(job.due, work, done, wanted)
+        self._parts.animator.submit(job.due, work, self.feed, wanted)
 
     # -- tools -----------------------------------------------------------------------------------------------
     def _use_tool(self, call: ev.ToolCall) -> None:
@@ -268,6 +292,7 @@ class Session:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Open the agent and carry its events until the session is closed; never raises."""
+        structlog.contextvars.bind_contextvars(talk=self)  # for whatever the agent's tasks and threads log
         try:
             with self._scope:
                 if self._past.recall is not None:
@@ -309,7 +334,8 @@ class Session:
             case ev.ReplyStarted(reply):
                 self._voices = {reply: Resampler(source, target)}
             case ev.ReplyAudio(reply, pcm) if (voice := self._voices.get(reply)) is not None:
-                event = replace(event, pcm=voice(pcm))
+                phonemes = event.phonemes if self._parts.faces.reads else None
+                event = replace(event, pcm=voice(pcm), phonemes=phonemes)
             case ev.ReplyDone(reply) if (voice := self._voices.pop(reply, None)) is not None:
                 if tail := voice(b"", last=True):
                     self.feed(ev.ReplyAudio(reply, tail))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import inf
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import BYTES, Media
 from visavis.emotions import read
-from visavis.events import Emotion, EmotionName, Phoneme, Source, Stage, Word
+from visavis.events import Animated, Drawing, Emotion, EmotionName, Phoneme, Source, Stage, Word
 from visavis.voiced import VoicedTime
 
 START_FRAMES = 3
@@ -164,6 +165,8 @@ class Turn:
     """It is played as it arrives. Otherwise somebody takes all of it at once, and what was sent is heard."""
     audio: Span = field(default_factory=Span)
     face: Span = field(default_factory=Span)
+    drawings: dict[int, Drawing] = field(default_factory=dict)
+    """By frame, in their order."""
     phonemes: list[Phoneme] | None = None
     """Those not handed to the animator yet; None when the speech carries none."""
     emotions: list[Emotion] = field(default_factory=list)
@@ -192,6 +195,8 @@ class Turn:
     waiting: float | None = None
     """Since when playback has been held, or the client gone."""
     ledger: dict[Stage, float] = field(default_factory=dict)
+    underruns: int = 0
+    """How often the player ran dry."""
     sources: tuple[Source, ...] = ()
 
     @property
@@ -216,6 +221,11 @@ class Turn:
         row = COUNT * 4
         return np.frombuffer(self.face.get(first * row, end * row), np.float32).reshape(-1, COUNT)
 
+    def drawn(self, first: int, end: int) -> tuple[Drawing | None, ...]:
+        """The drawings of frames first..end; nothing at all when there is none."""
+        found = tuple(self.drawings.get(frame) for frame in range(first, end))
+        return found if any(found) else ()
+
     def take_emotions(self, end: int) -> tuple[Emotion, ...]:
         """What the animator, asked for the frames before `end`, should know of emotions and was not told."""
         written = self.words.emotions_until(end / self.media.fps)
@@ -223,11 +233,12 @@ class Turn:
         self.emotions.clear()
         return taken
 
-    def animated(self, weights: Weights, last: bool) -> None:
+    def animated(self, event: Animated) -> None:
         """Take the animator's frames; a face that answers too little or too much is made to fit."""
         room = self.asked - self.ready
-        rows = weights[:room]
-        if last and len(rows) < room:
+        rows = event.weights[:room]
+        self.drawings.update(enumerate(event.drawings[: len(rows)], self.ready))
+        if event.last and len(rows) < room:
             rows = np.concatenate((rows, neutral(room - len(rows))))
         self.face.append(np.ascontiguousarray(rows, np.float32).tobytes())
         self.ready += len(rows)
@@ -282,3 +293,5 @@ class Turn:
         if frame > 0:
             self.audio.forget(min(self.media.edge(frame) * BYTES, self.audio.end))
             self.face.forget(frame * COUNT * 4)
+            for gone in tuple(takewhile(lambda known: known < frame, self.drawings)):
+                del self.drawings[gone]

@@ -10,7 +10,8 @@ from typing import Any
 
 from tests import vtime
 
-from visavis.arkit import Weights, neutral
+from visavis.arkit import neutral
+from visavis.events import Animated
 from visavis.faces.animator import Animator
 
 
@@ -30,8 +31,8 @@ class Slow(Executor):
         return future
 
 
-def work() -> Weights:
-    return neutral(1)
+def work() -> Animated:
+    return Animated(1, neutral(1))
 
 
 def test_the_most_urgent_goes_first_and_waits_are_counted() -> None:

@@ -6,11 +6,14 @@ An engine is chosen by name through the entry points `visavis.faces`; each names
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from visavis.arkit import Weights
 from visavis.audio import Media
-from visavis.events import Emotion, Phoneme
+from visavis.events import Drawing, Emotion, Phoneme
 
 
 class FaceStream(Protocol):
@@ -26,8 +29,20 @@ class FaceStream(Protocol):
         ...
 
 
-class ExpressiveFace(FaceStream, Protocol):
-    """The face of one turn of a conversation; it never raises."""
+@runtime_checkable
+class DrawnStream(FaceStream, Protocol):
+    """The face of one turn by an engine that draws its pictures itself."""
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        """Those of the frames that the last `feed` returned, one for each.
+
+        A drawing is made when somebody looks, or never: what it costs belongs there and not into `feed`.
+        """
+        ...
+
+
+class ExpressiveFace(DrawnStream, Protocol):
+    """The face of one turn of a conversation; it never raises. Without drawings its weights are drawn."""
 
     def express(self, emotions: tuple[Emotion, ...]) -> None:
         """Emotions that became known, in seconds from the turn's start; those in the past begin now."""
@@ -40,3 +55,17 @@ class FaceEngine(Protocol):
     name: str
 
     def open(self, media: Media, seed: int) -> FaceStream: ...
+
+
+@runtime_checkable
+class PictureEngine(Protocol):
+    """A `FaceEngine` that draws its pictures itself: it has all speech, and its weights are for clients that
+    draw a face of their own."""
+
+    name: str
+
+    def open(self, media: Media, seed: int) -> DrawnStream: ...
+
+    def idle(self, seconds: float) -> NDArray[np.uint8]:
+        """The picture of a moment without speech, a `Drawing`."""
+        ...

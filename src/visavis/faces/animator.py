@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from visavis.arkit import Weights
+from visavis.events import Animated
 
 
 @dataclass(order=True, slots=True)
@@ -19,8 +19,8 @@ class Job:
     """When its first frame should leave (seconds, monotonic)."""
     number: int
     asked: float = field(compare=False)
-    work: Callable[[], Weights] = field(compare=False)
-    done: Callable[[Weights], None] = field(compare=False)
+    work: Callable[[], Animated] = field(compare=False)
+    done: Callable[[Animated], None] = field(compare=False)
     wanted: Callable[[], bool] = field(compare=False)
 
 
@@ -56,8 +56,8 @@ class Animator:
     def submit(
         self,
         due: float,
-        work: Callable[[], Weights],
-        done: Callable[[Weights], None],
+        work: Callable[[], Animated],
+        done: Callable[[Animated], None],
         wanted: Callable[[], bool],
     ) -> None:
         """Run `work` in the worker and `done` with its result on the loop; a job that is no longer `wanted`
@@ -82,7 +82,7 @@ class Animator:
                 result.add_done_callback(partial(self._finish, job))
                 return
 
-    def _finish(self, job: Job, result: asyncio.Future[Weights]) -> None:
+    def _finish(self, job: Job, result: asyncio.Future[Animated]) -> None:
         self._busy = False
         self._start()
         if not result.cancelled():

@@ -9,8 +9,8 @@ import structlog
 
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
-from visavis.events import Emotion, Phoneme
-from visavis.faces import ExpressiveFace, FaceEngine, FaceStream
+from visavis.events import Drawing, Emotion, Phoneme
+from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, PictureEngine
 from visavis.faces.accents import LoudAccents, StressAccents
 from visavis.faces.life import Life
 from visavis.plugins import load
@@ -32,8 +32,20 @@ class Faces:
     def load(cls, settings: Settings) -> Faces:
         """Raises `ConfigurationError` or `ModelMissing` when the configured engine cannot be had."""
         name = settings.face.engine
-        timed: FaceEngine = load("faces", TIMED, settings)
-        return cls(timed if name == TIMED else load("faces", name, settings), timed, settings.face.life)
+        engine: FaceEngine = load("faces", name, settings)
+        if name == TIMED or isinstance(engine, PictureEngine):
+            return cls(engine, engine, settings.face.life)
+        return cls(engine, load("faces", TIMED, settings), settings.face.life)
+
+    @property
+    def reads(self) -> bool:
+        """Speech with phonemes is drawn from them; an engine that draws itself hears it like any other."""
+        return self.idle is None
+
+    @property
+    def idle(self) -> Drawing | None:
+        """The picture between turns of an engine that draws itself; None when the weights are drawn."""
+        return self._engine.idle if isinstance(self._engine, PictureEngine) else None
 
     def open(self, media: Media, seed: int, timed: bool) -> ExpressiveFace:
         """The face of one turn; `timed`: its speech comes with phonemes."""
@@ -53,6 +65,7 @@ class TurnFace:
         self._name, self._media = engine.name, media
         self._samples = self._frames = 0
         self._stream: FaceStream | None = None
+        self._drawings: tuple[Drawing, ...] = ()
         try:
             self._stream = engine.open(media, seed)
         except Exception:  # a plug-in may raise anything, and the audio must go on
@@ -74,6 +87,9 @@ class TurnFace:
             weights if self._life is None else self._enliven(self._life, weights, first, pcm, phonemes, last)
         )
 
+    def drawings(self) -> tuple[Drawing, ...]:
+        return self._drawings
+
     def _enliven(
         self,
         life: Life,
@@ -92,6 +108,7 @@ class TurnFace:
             return weights
 
     def _move(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool, due: int) -> Weights:
+        self._drawings = ()
         if self._stream is None:
             return neutral(due)
         try:
@@ -100,10 +117,14 @@ class TurnFace:
                 raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
             if not np.isfinite(weights).all():
                 raise ValueError("got weights that are not finite numbers")
+            drawings = tuple(self._stream.drawings()) if isinstance(self._stream, DrawnStream) else ()
+            if drawings and len(drawings) != len(weights):
+                raise ValueError(f"got {len(drawings)} drawings of {len(weights)} frames")
         except Exception:  # a plug-in may raise anything, and the audio must go on
             self._stream = None
             self._report()
             return neutral(due)
+        self._drawings = drawings
         return np.clip(weights, 0.0, 1.0)
 
     def _report(self) -> None:

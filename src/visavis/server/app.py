@@ -88,7 +88,7 @@ def create_app(
                 app.state.library, app.state.store = library, store
                 server = settings.server
                 app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds, store)
-                app.state.pictures = pictures = Pictures(settings, tasks, drawing)
+                app.state.pictures = pictures = Pictures(settings, tasks, drawing, faces.idle)
                 app.state.brain, app.state.tasks = Brain(settings, agent), tasks
                 app.state.talks = Talks(
                     app.state.sessions, tasks, pictures, settings.api.session_minutes * 60

@@ -10,10 +10,12 @@ from anyio.abc import TaskGroup
 
 from visavis import plugins
 from visavis.audio import Media
+from visavis.events import Drawing
 from visavis.server.audience import Audience
 from visavis.settings import Settings
 from visavis.video import RenderEngine, Renderer, Size, background
 from visavis.video.degrade import Degrade
+from visavis.video.drawn import DrawnRenderer
 from visavis.video.live import LiveStream
 from visavis.video.studio import Artist, Portrait
 
@@ -21,8 +23,15 @@ from visavis.video.studio import Artist, Portrait
 class Pictures:
     """Everything that is drawn. Sound has threads of its own, so pictures cannot hold it up."""
 
-    def __init__(self, settings: Settings, tasks: TaskGroup, executor: ThreadPoolExecutor) -> None:
-        self._settings, self._tasks, self._executor = settings, tasks, executor
+    def __init__(
+        self,
+        settings: Settings,
+        tasks: TaskGroup,
+        executor: ThreadPoolExecutor,
+        idle: Drawing | None = None,
+    ) -> None:
+        """`idle`: the face engine draws itself, and this is its picture between turns."""
+        self._settings, self._tasks, self._executor, self._idle = settings, tasks, executor, idle
         self._degrade = Degrade()
         self._engine: RenderEngine | None = None
         self._loading = anyio.Lock()
@@ -37,7 +46,9 @@ class Pictures:
         return Portrait(artist, media, self._tasks, audience.join, audience.leave)
 
     async def renderer(self, avatar: str) -> Renderer:
-        """What draws an avatar. Raises `VisavisError`."""
+        """What draws an avatar; a face engine that draws has its own. Raises `VisavisError`."""
+        if self._idle is not None:
+            return DrawnRenderer(self._idle, self.size)
         async with self._loading:
             return await anyio.to_thread.run_sync(self._load, avatar)
 
@@ -47,8 +58,8 @@ class Pictures:
 
     def status(self) -> dict[str, Any]:
         return {
-            "renderer": self._settings.video.renderer,
-            "loaded": self._engine is not None,
+            "renderer": self._settings.video.renderer if self._idle is None else self._settings.face.engine,
+            "loaded": self._engine is not None or self._idle is not None,
             "quality": self._degrade.quality.name.lower(),
             "load": round(self._degrade.load, 2),
         }

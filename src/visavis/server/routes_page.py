@@ -166,8 +166,7 @@ class PageRoutes:
             content, kind = await recording(request)
             pcm = await anyio.to_thread.run_sync(decoded, content, kind, LISTEN_RATE)
             asr = await anyio.to_thread.run_sync(brain.asr)
-            listen = brain.meters["asr"].timed(asr)
-            heard = text = (await brain.workers.run(listen, to_float(pcm), None)).text
+            heard = text = (await brain.workers.run(asr, to_float(pcm), None)).text
             session = request.query_params.get("sessionId")
             if not text:
                 raise ApiError("NOTHING_HEARD", "There are no words in the recording.")
@@ -175,8 +174,7 @@ class PageRoutes:
         if session is not None:
             memory = self._visit(_talks(request).get(session, any=True)).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
-        answer = llm.reply([*memory.messages(), Message("user", text)])
-        pieces = [piece async for piece in brain.meters["llm"].to_first(answer)]
+        pieces = [piece async for piece in llm.reply([*memory.messages(), Message("user", text)])]
         reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()
         memory.user(text)
         memory.assistant(reply)
@@ -240,11 +238,7 @@ class PageRoutes:
         media = Media(fps=self._settings.video.fps)
         try:
             return _talks(request).create(
-                avatar,
-                media=media,
-                id=str(uuid.uuid4()),
-                listed=False,
-                agent=reader,
+                avatar, media=media, id=str(uuid.uuid4()), listed=False, agent=reader
             )
         except Full:
             raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
@@ -260,7 +254,7 @@ class PageRoutes:
         avatar = name or self._settings.avatar
         if self._settings.muse.stream_url or self._settings.muse.file_url:
             return self._settings.avatar  # another service knows its own
-        if not glb.is_avatar(avatar):
+        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
             raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {avatar[:40]!r}.")
         return avatar
 

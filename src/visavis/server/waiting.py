@@ -62,6 +62,7 @@ class Collector(Understanding):
         self.turn: int | None = None
         self.pcm = bytearray()
         self.weights: list[list[float]] = []
+        self.drawings: list[ev.Drawing | None] = []
         self.reply: ev.TurnEnded | None = None
 
     def put(self, event: ev.ToClient) -> None:
@@ -70,8 +71,9 @@ class Collector(Understanding):
                 self.text = text
             case ev.TurnStarted(turn) if self.turn is None:
                 self.turn = turn
-            case ev.Frames(turn, _, pcm, weights) if turn == self.turn:
+            case ev.Frames(turn, _, pcm, weights, drawings) if turn == self.turn:
                 self.pcm += pcm
+                self.drawings += drawings or [None] * len(weights)
                 self.weights += [[round(float(value), 4) for value in row] for row in weights]
             case ev.TurnEnded(turn) if turn == self.turn:
                 self.reply = event

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from visavis.audio import BYTES
+from visavis.events import Drawing
 from visavis.track import Track
 from visavis.video import Renderer
+from visavis.video.drawn import DrawnView
 from visavis.video.files import Frame, check, write_video
 
 Progress = Callable[[float, float | None], None]
@@ -24,10 +26,12 @@ def write_film(
     seed: int = 0,
     h264: bool = False,
     progress: Progress | None = None,
+    drawings: Sequence[Drawing | None] = (),
 ) -> None:
     """Write the face of `track` with its `sound`, pieces of mono PCM16 at `rate` Hz, to `path`.
 
-    As many frames a second as the track has. `seed` decides how the head sways. Memory is needed for the
+    As many frames a second as the track has. `seed` decides how the head sways. `drawings` has one for each
+    frame when the face engine draws itself, whose renderer `renderer` is then. Memory is needed for the
     track, not for sound or pictures. Raises `VisavisError`; see `write_video`.
     """
     check(Path(path), track.fps, h264=h264)
@@ -36,7 +40,11 @@ def write_film(
     def frames() -> Iterator[Frame]:
         heard = cut(sound, rate, fps, len(track))
         for number, (weights, pcm) in enumerate(zip(track.weights, heard, strict=True)):
-            yield view.render(weights, number / fps), pcm
+            drawing = drawings[number] if drawings else None
+            if drawing is not None and isinstance(view, DrawnView):
+                yield view.show(drawing, number / fps), pcm
+            else:
+                yield view.render(weights, number / fps), pcm
             if progress is not None:
                 progress((number + 1) / fps, track.seconds)
 

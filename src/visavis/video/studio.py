@@ -21,6 +21,7 @@ from visavis.arkit import Weights
 from visavis.audio import BYTES, Media
 from visavis.video import Picture, Renderer, View, jpeg
 from visavis.video.degrade import Degrade, Quality
+from visavis.video.drawn import DrawnView
 
 QUALITY = 80
 """Of JPEG pictures."""
@@ -65,12 +66,14 @@ class Artist:
         self._odd = False
 
     async def draw(
-        self, weights: Weights, fps: int, jpegs: bool
+        self, weights: Weights, fps: int, jpegs: bool, drawings: Sequence[ev.Drawing | None] = ()
     ) -> tuple[tuple[Picture, ...], tuple[bytes, ...]]:
-        """The pictures of consecutive frames: float32[n, 52]."""
-        moments = [self._moment(fps) for _ in weights]
+        """The pictures of consecutive frames: float32[n, 52], and `drawings` where the face engine draws."""
+        frames = [
+            (row, drawings[k] if drawings else None, self._moment(fps)) for k, row in enumerate(weights)
+        ]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._work, weights, moments, jpegs)
+        return await loop.run_in_executor(self._executor, self._work, frames, jpegs)
 
     def _moment(self, fps: int) -> float:
         """Seconds since the first picture at which the next one will be seen; they never go back."""
@@ -81,12 +84,12 @@ class Artist:
         return self._last
 
     def _work(
-        self, weights: Weights, moments: Sequence[float], jpegs: bool
+        self, frames: Sequence[tuple[Weights, ev.Drawing | None, float]], jpegs: bool
     ) -> tuple[tuple[Picture, ...], tuple[bytes, ...]]:
         pictures = []
-        for row, seconds in zip(weights, moments, strict=True):
+        for row, drawing, seconds in frames:
             began = time.monotonic()
-            pictures.append(self._picture(row, seconds))
+            pictures.append(self._picture(row, drawing, seconds))
             now = time.monotonic()
             self._degrade.drew(now - began, now)
         encoded: dict[int, bytes] = {}
@@ -96,10 +99,13 @@ class Artist:
                     encoded[id(picture)] = jpeg.encode(picture, QUALITY)
         return tuple(pictures), tuple(encoded[id(picture)] for picture in pictures if encoded)
 
-    def _picture(self, weights: Weights, seconds: float) -> Picture:
+    def _picture(self, weights: Weights, drawing: ev.Drawing | None, seconds: float) -> Picture:
         quality = self._degrade.quality
         self._odd = not self._odd
         if self._kept is not None and (quality is Quality.STILL or (quality is Quality.HALF and self._odd)):
+            return self._kept
+        if drawing is not None and isinstance(self._view, DrawnView) and quality is not Quality.STILL:
+            self._kept = self._view.show(drawing, seconds)
             return self._kept
         if quality is Quality.STILL:
             weights = np.zeros_like(weights)
@@ -185,7 +191,7 @@ class Portrait:
         self._drawing = frames.turn
         try:
             jpegs = any(watcher.wants_jpeg for watcher in self._watchers)
-            pictures, encoded = await self.artist.draw(frames.weights, self.media.fps, jpegs)
+            pictures, encoded = await self.artist.draw(frames.weights, self.media.fps, jpegs, frames.drawings)
         except Exception:
             _log.exception("a picture could not be drawn")
             pictures, encoded = (), ()  # the sound goes on
