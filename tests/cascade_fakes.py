@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from inspect import unwrap
 from typing import Any, TypeVar
 
 import anyio
@@ -161,7 +162,7 @@ class VirtualWorkers(Workers):
     async def run(self, call: Callable[..., T], *arguments: Any) -> T:
         self.running += 1
         try:
-            of = type(getattr(call, "__self__", call))
+            of = type(getattr(call, "__self__", unwrap(call)))
             await anyio.sleep(self.seconds.get(of, 0.1))
             return call(*arguments)
         finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
+
+import structlog
 
 from visavis.errors import ConfigurationError
 from visavis.settings import Settings
@@ -19,6 +22,19 @@ def load(group: str, name: str, settings: Settings) -> Any:
     what the plug-in itself raises comes through.
     """
     return find(group, name)(settings)
+
+
+async def close(engine: object) -> None:
+    """The end of an engine: its `close()`, or its asynchronous `aclose()`, if it has one. Never raises."""
+    end = getattr(engine, "aclose", None) or getattr(engine, "close", None)
+    if end is None:
+        return
+    try:
+        ending = end()
+        if inspect.isawaitable(ending):
+            await ending
+    except Exception:  # a plug-in may raise anything, and the others are to be closed too
+        structlog.get_logger().exception("a plug-in could not be closed", engine=type(engine).__name__)
 
 
 def names(group: str) -> list[str]:

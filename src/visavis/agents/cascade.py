@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 
 from visavis import plugins
-from visavis.agents import Brief
+from visavis.agents import Brief, parts
 from visavis.agents.interlocutor import Interlocutor
-from visavis.agents.parts import Stages
+from visavis.agents.parts import Said, Stages
 from visavis.languages import ENGLISH, base
 from visavis.memory import Memory
 from visavis.settings import AssistantSettings, Settings
@@ -61,6 +61,11 @@ class Cascade:
         language = base(self.assistant.language)
         return None if language == ENGLISH else language
 
+    async def aclose(self) -> None:
+        """Close the stages."""
+        for kind in self.names:
+            await plugins.close(getattr(self.stages, kind))
+
     def status(self) -> dict[str, Any]:
         workers = self.stages.workers
         engines = (getattr(self.stages, name) for name in self.names)
@@ -81,8 +86,12 @@ def load(settings: Settings) -> Cascade:
     One after the other: unpacking weights needs much more memory for a moment than keeping them does.
     """
     names = chosen(settings)
-    engines = {group: plugins.load(group, name, settings) for group, name in names.items()}
-    return Cascade(Stages(**engines, workers=Workers(settings.server.workers)), settings.assistant, names)
+    meters, engines = parts.meters(), {}
+    for group, name in names.items():
+        with meters[group].loading():
+            engines[group] = plugins.load(group, name, settings)
+    workers, said = Workers(settings.server.workers), Said(settings.models.cache_size)
+    return Cascade(Stages(**engines, workers=workers, meters=meters, said=said), settings.assistant, names)
 
 
 def chosen(settings: Settings) -> dict[str, str]:

@@ -71,7 +71,7 @@ class Interlocutor:
         self._language, self._hears, self._tools, self._library = language, hears, tools, library
         self._outbox, self._events = anyio.create_memory_object_stream[ev.FromAgent](OUTBOX)
         self._ids = count(1)
-        self._microphone = Microphone(stages.vad)
+        self._microphone = Microphone(stages.vad, stages.meters["vad"])
         self._on = False
         self._hands_free = True
         self._deaf = False

@@ -9,6 +9,7 @@ import numpy as np
 
 from visavis.audio import BYTES, to_float
 from visavis.echo import EchoGate
+from visavis.meters import Meter
 from visavis.stages import VAD_FRAME, Samples, VoiceActivity
 from visavis.turntaking import samples
 
@@ -21,11 +22,11 @@ ECHO_LINGERS = samples(0.6)
 class Microphone:
     """Positions are samples since the conversation began, at `LISTEN_RATE`."""
 
-    def __init__(self, voices: VoiceActivity) -> None:
+    def __init__(self, voices: VoiceActivity, meter: Meter) -> None:
         self.heard = 0
         """The end of the last whole frame."""
-        self._voices = voices
-        self._voice = voices.open()
+        self._voices, self._meter = voices, meter
+        self._voice = meter.timed(voices.open())
         self._gate = EchoGate()
         self._echo_until = 0
         self._past: deque[Samples] = deque(maxlen=LONGEST // VAD_FRAME)
@@ -34,7 +35,7 @@ class Microphone:
 
     def reset(self) -> None:
         """The microphone has just been switched on: what comes does not continue what came."""
-        self._voice = self._voices.open()
+        self._voice = self._meter.timed(self._voices.open())
         self._rest.clear()
         self._rest_playing.clear()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import structlog
 
+from visavis.meters import Meter
 from visavis.stages import (
     EndOfTurn,
     LanguageModel,
     Samples,
+    Speech,
     SpeechToText,
     TextToSpeech,
     Transcript,
@@ -22,6 +25,45 @@ from visavis.workers import Workers
 
 ZEROS = np.zeros(samples(0.3), np.float32)
 """Silence after everything that is transcribed: without it the recogniser invents an end of the sentence."""
+KINDS = ("vad", "end_of_turn", "asr", "llm", "tts")
+"""Of stages, in the order in which they are needed."""
+MOST_BYTES = 64 << 20
+"""Of sound that is kept to be said again."""
+Clause = tuple[str, str | None]
+"""What is said, and in which language; None is the voice's own."""
+
+
+def meters() -> dict[str, Meter]:
+    """One for each kind of stage."""
+    return {kind: Meter() for kind in KINDS}
+
+
+class Said:
+    """The sound of the clauses that were said last: at most `limit` of them, and `MOST_BYTES`."""
+
+    def __init__(self, limit: int = 0) -> None:
+        self._limit, self._bytes = limit, 0
+        self._clauses: OrderedDict[Clause, tuple[Speech, ...]] = OrderedDict()
+
+    def find(self, clause: Clause) -> tuple[Speech, ...] | None:
+        """Its sound in the pieces in which the voice made it."""
+        found = self._clauses.get(clause)
+        if found is not None:
+            self._clauses.move_to_end(clause)
+        return found
+
+    def keep(self, clause: Clause, pieces: tuple[Speech, ...]) -> None:
+        """The oldest make room."""
+        if clause in self._clauses:
+            self._bytes -= _size(self._clauses.pop(clause))
+        self._clauses[clause] = pieces
+        self._bytes += _size(pieces)
+        while len(self._clauses) > self._limit or self._bytes > MOST_BYTES:
+            self._bytes -= _size(self._clauses.popitem(last=False)[1])
+
+
+def _size(pieces: tuple[Speech, ...]) -> int:
+    return sum(len(speech.pcm) for speech in pieces)
 
 
 class Speaking(Protocol):
@@ -33,6 +75,10 @@ class Speaking(Protocol):
     def tts(self) -> TextToSpeech: ...
     @property
     def workers(self) -> Workers: ...
+    @property
+    def meters(self) -> dict[str, Meter]: ...
+    @property
+    def said(self) -> Said: ...
 
 
 @dataclass(frozen=True)
@@ -45,11 +91,13 @@ class Stages:
     llm: LanguageModel
     tts: TextToSpeech
     workers: Workers
+    meters: dict[str, Meter] = field(default_factory=meters)
+    said: Said = field(default_factory=Said)
 
     async def finished(self, audio: Samples) -> float:
         """The probability that the speaker has finished; 0 when the model fails: silence must decide."""
         try:
-            return await self.workers.run(self.end_of_turn, audio)
+            return await self.workers.run(self.meters["end_of_turn"].timed(self.end_of_turn), audio)
         except Exception:
             structlog.get_logger().exception("the end-of-turn model failed")
             return 0.0
@@ -57,7 +105,8 @@ class Stages:
     async def transcribe(self, audio: Samples, language: str | None) -> Transcript:
         """The words of `audio`; raises what the recogniser raises."""
         known = language if language in self.asr.languages else None
-        return await self.workers.run(self.asr, np.concatenate((audio, ZEROS)), known)
+        asr = self.meters["asr"].timed(self.asr)
+        return await self.workers.run(asr, np.concatenate((audio, ZEROS)), known)
 
     async def glimpse(self, audio: Samples, language: str | None) -> Transcript:
         """What `audio` seems to say so far; nothing when the recogniser fails."""

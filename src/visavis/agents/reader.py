@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -12,8 +12,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from visavis import events as ev
-from visavis.agents import Brief
+from visavis.agents import Brief, parts
+from visavis.agents.parts import Said
 from visavis.agents.reply import Reply
+from visavis.meters import Meter
 from visavis.stages import LISTEN_RATE, LanguageModel, Message, TextToSpeech
 from visavis.tools import Tool
 from visavis.workers import Workers
@@ -38,6 +40,8 @@ class Reader:
     tts: TextToSpeech
     workers: Workers
     llm: LanguageModel
+    meters: dict[str, Meter] = field(default_factory=parts.meters)
+    said: Said = field(default_factory=Said)
 
     input_rate = LISTEN_RATE
 

@@ -66,6 +66,7 @@ class Reply:
         self.stopped = False
         self.failed = False
         self._model, self._voice, self._workers = stages.llm, stages.tts, stages.workers
+        self._meters, self._kept = stages.meters, stages.said
         self._library = library
         self._sources: tuple[ev.Source, ...] = ()
         self._language = language if language in stages.tts.languages else None
@@ -164,7 +165,7 @@ class Reply:
     ) -> tuple[str, tuple[ev.ToolCall, ...]]:
         """Cut what the model writes into clauses; returns it, and the calls of `tools` that came with it."""
         cutter, text, calls = ClauseCutter(), "", list[ev.ToolCall]()
-        pieces = self._model.reply(messages, tools)
+        pieces = self._meters["llm"].to_first(self._model.reply(messages, tools))
         async with aclosing(pieces):
             async for piece in pieces:
                 if isinstance(piece, ev.ToolCall):
@@ -229,11 +230,26 @@ class Reply:
                     text, emotions = "", {}
 
     async def _spoken(self, text: str) -> AsyncGenerator[tuple[Speech, bytes], None]:
-        """The pieces of a clause as the voice makes them, each also as the microphone would hear it."""
+        """The pieces of a clause, each also as the microphone would hear it."""
+        clause = text, self._language
+        if (kept := self._kept.find(clause)) is not None:
+            for speech in kept:
+                yield speech, self._listener(speech.pcm)
+            return
+        made: list[Speech] = []
+        async with aclosing(self._made(text)) as pieces:
+            async for speech, heard_as in pieces:
+                made.append(speech)
+                yield speech, heard_as
+        self._kept.keep(clause, tuple(made))
+
+    async def _made(self, text: str) -> AsyncGenerator[tuple[Speech, bytes], None]:
+        """The pieces of a clause as the voice makes them."""
         if not isinstance(self._voice, StreamedTextToSpeech):
             yield await self._workers.run(self._synthesise, text)
             return
-        async with aclosing(self._voice.stream(text, self._language)) as pieces:
+        stream = self._meters["tts"].to_first(self._voice.stream(text, self._language))
+        async with aclosing(stream) as pieces:
             async for speech in pieces:
                 yield speech, self._listener(speech.pcm)
 
@@ -271,7 +287,7 @@ class Reply:
         self._length += len(speech.pcm) // BYTES
 
     def _synthesise(self, clause: str) -> tuple[Speech, bytes]:
-        speech = self._voice(clause, self._language)
+        speech = self._meters["tts"].timed(self._voice)(clause, self._language)
         return speech, self._listener(speech.pcm)
 
     def _ahead(self) -> float:

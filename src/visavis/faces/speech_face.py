@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from visavis.events import Drawing, Emotion, Phoneme
 from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, PictureEngine
 from visavis.faces.accents import LoudAccents, StressAccents
 from visavis.faces.life import Life
-from visavis.plugins import load
+from visavis.meters import Meter, stage
+from visavis.plugins import close, load
 from visavis.settings import Settings
 
 TIMED = "phonemes"
@@ -27,6 +29,7 @@ class Faces:
 
     def __init__(self, engine: FaceEngine, timed: FaceEngine, life: bool = True) -> None:
         self._engine, self._timed, self._life = engine, timed, life
+        self.meter = Meter()
 
     @classmethod
     def load(cls, settings: Settings) -> Faces:
@@ -49,10 +52,20 @@ class Faces:
 
     def open(self, media: Media, seed: int, timed: bool) -> ExpressiveFace:
         """The face of one turn; `timed`: its speech comes with phonemes."""
-        return TurnFace(self._timed if timed else self._engine, media, seed, timed, self._life)
+        engine = self._timed if timed else self._engine
+        return TurnFace(engine, media, seed, timed, self._life, self.meter)
 
     def status(self) -> dict[str, Any]:
         return {"engine": self._engine.name, "timed": self._timed.name, "life": self._life}
+
+    def figures(self) -> dict[str, Any]:
+        """What moving the faces takes, with either engine."""
+        return stage(self._engine.name, self._engine, self.meter)
+
+    async def aclose(self) -> None:
+        """Close the engines."""
+        for engine in {id(each): each for each in (self._engine, self._timed)}.values():
+            await close(engine)
 
 
 class TurnFace:
@@ -61,15 +74,17 @@ class TurnFace:
     When the engine raises, or returns what it must not, the rest of the turn has a neutral face.
     """
 
-    def __init__(self, engine: FaceEngine, media: Media, seed: int, timed: bool, life: bool) -> None:
-        self._name, self._media = engine.name, media
+    def __init__(
+        self, engine: FaceEngine, media: Media, seed: int, timed: bool, life: bool, meter: Meter
+    ) -> None:
+        self._name, self._media, self._meter = engine.name, media, meter
         self._samples = self._frames = 0
         self._stream: FaceStream | None = None
         self._drawings: tuple[Drawing, ...] = ()
         try:
             self._stream = engine.open(media, seed)
-        except Exception:  # a plug-in may raise anything, and the audio must go on
-            self._report()
+        except Exception as error:  # a plug-in may raise anything, and the audio must go on
+            self._report(error)
         self._life = Life(seed, media.fps) if life else None
         self._accents = StressAccents(media, seed) if timed else LoudAccents(media, seed)
 
@@ -111,6 +126,7 @@ class TurnFace:
         self._drawings = ()
         if self._stream is None:
             return neutral(due)
+        began = time.perf_counter()
         try:
             weights = np.asarray(self._stream.feed(pcm, phonemes, last), np.float32)
             if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
@@ -120,12 +136,14 @@ class TurnFace:
             drawings = tuple(self._stream.drawings()) if isinstance(self._stream, DrawnStream) else ()
             if drawings and len(drawings) != len(weights):
                 raise ValueError(f"got {len(drawings)} drawings of {len(weights)} frames")
-        except Exception:  # a plug-in may raise anything, and the audio must go on
+        except Exception as error:  # a plug-in may raise anything, and the audio must go on
             self._stream = None
-            self._report()
+            self._report(error)
             return neutral(due)
         self._drawings = drawings
+        self._meter.took(time.perf_counter() - began)
         return np.clip(weights, 0.0, 1.0)
 
-    def _report(self) -> None:
+    def _report(self, error: Exception) -> None:
+        self._meter.failed(error)
         _log.exception("face engine failed: neutral face for the rest of this turn", engine=self._name)

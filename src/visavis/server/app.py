@@ -97,6 +97,8 @@ def create_app(
                 yield
                 page.close()
                 tasks.cancel_scope.cancel()
+            for engine in (agent, faces, app.state.pictures, app.state.brain):
+                await plugins.close(engine)
 
     page = PageRoutes(settings)
     for kind, ending in MEDIA_TYPES.items():
@@ -129,7 +131,9 @@ async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
         loaded["agent"] = plugins.load("agents", settings.agent, settings)
 
     def faces() -> None:
+        began = time.monotonic()
         loaded["faces"] = Faces.load(settings)
+        loaded["faces"].meter.warm_up = time.monotonic() - began
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, agent)

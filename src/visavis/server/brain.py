@@ -7,7 +7,9 @@ from typing import Any
 
 from visavis import plugins
 from visavis.agents.cascade import Cascade, chosen
+from visavis.agents.parts import Said, meters
 from visavis.agents.reader import Reader, Repeat
+from visavis.meters import Meter, stage
 from visavis.settings import Settings
 from visavis.stages import LanguageModel, SpeechToText
 from visavis.workers import Workers
@@ -23,10 +25,13 @@ class Brain:
         self._loaded: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.workers = Workers(settings.server.workers)
+        self.meters, self._said = meters(), Said(settings.models.cache_size)
         if isinstance(agent, Cascade):
             stages = agent.stages
-            self.workers = stages.workers
-            self._loaded = {"llm": stages.llm, "asr": stages.asr, "tts": stages.tts}
+            self.workers, self.meters, self._said = stages.workers, stages.meters, stages.said
+            self._loaded = {kind: getattr(stages, kind) for kind in self._names}
+        self._others = frozenset(self._loaded)
+        """Stages that somebody else closes."""
 
     def llm(self) -> LanguageModel:
         """Raises `VisavisError` when it cannot be had; so do the others."""
@@ -39,10 +44,25 @@ class Brain:
 
     def reader(self) -> Reader:
         """Says what it is given."""
-        return Reader(self._stage("tts"), self.workers, Repeat())
+        meters = self.meters | {"llm": Meter()}
+        return Reader(self._stage("tts"), self.workers, Repeat(), meters, self._said)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Every stage in figures."""
+        return {
+            kind: stage(self._names[kind], self._loaded.get(kind), meter)
+            for kind, meter in self.meters.items()
+        }
+
+    async def aclose(self) -> None:
+        """Close what was loaded here."""
+        for kind, engine in self._loaded.items():
+            if kind not in self._others:
+                await plugins.close(engine)
 
     def _stage(self, name: str) -> Any:
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = plugins.load(name, self._names[name], self._settings)
+                with self.meters[name].loading():
+                    self._loaded[name] = plugins.load(name, self._names[name], self._settings)
             return self._loaded[name]

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from visavis import plugins
 from visavis.audio import Media
 from visavis.events import Drawing
+from visavis.meters import stage
 from visavis.server.audience import Audience
 from visavis.settings import Settings
 from visavis.video import RenderEngine, Renderer, Size, background
@@ -64,7 +65,16 @@ class Pictures:
             "load": round(self._degrade.load, 2),
         }
 
+    def figures(self) -> dict[str, Any]:
+        """What drawing takes."""
+        return stage(self._settings.video.renderer, self._engine, self._degrade.meter)
+
+    async def aclose(self) -> None:
+        """Close the renderer."""
+        await plugins.close(self._engine)
+
     def _load(self, avatar: str) -> Renderer:
         if self._engine is None:
-            self._engine = plugins.load("renderers", self._settings.video.renderer, self._settings)
+            with self._degrade.meter.loading():
+                self._engine = plugins.load("renderers", self._settings.video.renderer, self._settings)
         return self._engine.renderer(avatar, self.size, background.parse(self._settings.video.background))

@@ -166,7 +166,8 @@ class PageRoutes:
             content, kind = await recording(request)
             pcm = await anyio.to_thread.run_sync(decoded, content, kind, LISTEN_RATE)
             asr = await anyio.to_thread.run_sync(brain.asr)
-            heard = text = (await brain.workers.run(asr, to_float(pcm), None)).text
+            listen = brain.meters["asr"].timed(asr)
+            heard = text = (await brain.workers.run(listen, to_float(pcm), None)).text
             session = request.query_params.get("sessionId")
             if not text:
                 raise ApiError("NOTHING_HEARD", "There are no words in the recording.")
@@ -174,7 +175,8 @@ class PageRoutes:
         if session is not None:
             memory = self._visit(_talks(request).get(session, any=True)).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
-        pieces = [piece async for piece in llm.reply([*memory.messages(), Message("user", text)])]
+        answer = llm.reply([*memory.messages(), Message("user", text)])
+        pieces = [piece async for piece in brain.meters["llm"].to_first(answer)]
         reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()
         memory.user(text)
         memory.assistant(reply)

@@ -3,7 +3,9 @@
 A stage is chosen by name through the entry points `visavis.vad`, `.end_of_turn`, `.asr`, `.llm`, `.tts`;
 each names a function `load(settings) -> engine`. Audio for listening is float32 mono at 16 kHz in -1..1.
 Calls marked "blocking" run in a worker thread; the others must return within a millisecond. An engine that
-can fail for reasons of its own may have an attribute `problem`: a sentence for `/health`, None when well.
+can fail for reasons of its own may have an attribute `problem`: a sentence for `/health`, None when well; one
+that knows them, `model` and `device` for the status of the pipeline. At the end `close()`, or `aclose()` when it
+is asynchronous, is called if there is one.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class Moonshine:
 
     languages = frozenset({"en"})
     detects = False
+    model, device = "moonshine-base-en", "cpu"
 
     def __init__(self, graphs: Path, vocabulary: Path) -> None:
         self._encoder, self._attend, self._step = (session(graphs / name) for name in (ENCODER, ATTEND, STEP))

@@ -61,6 +61,7 @@ class OpenAITranscription:
         """`language`: the code of what to hear; None is for the server to find out."""
         self.problem: str | None = None
         self.detects = language is None
+        self.model = settings.model
         self._settings, self._language = settings, language
         self._key = settings.key.get_secret_value()
         self._url = settings.url.rstrip("/")

@@ -43,9 +43,10 @@ NO_SPEECH, UNSURE = 0.6, -1.0
 class Whisper:
     """The engine; calls may come from several threads and are answered one after the other."""
 
-    def __init__(self, model: WhisperModel, language: str | None) -> None:
+    def __init__(self, model: WhisperModel, language: str | None, name: str = "") -> None:
         """`language`: a code that the model knows; None is detected in every utterance."""
         self._model, self._language = model, language
+        self.model, self.device = name or None, str(model.model.device)
         self.languages = frozenset(model.supported_languages)
         self.detects = language is None
 
@@ -114,7 +115,7 @@ def load(settings: Settings) -> Whisper:
         )
     if not model.model.is_multilingual:
         language = "en"
-    engine = Whisper(model, language)
+    engine = Whisper(model, language, settings.whisper.model or "base")
     engine(np.sin(np.arange(LISTEN_RATE, dtype=np.float32)))
     release_memory()
     return engine

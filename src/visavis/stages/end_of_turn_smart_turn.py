@@ -24,6 +24,8 @@ FFT, HOP, MELS = 400, 160, 80
 class SmartTurn:
     """The engine; calls may run at once on several threads."""
 
+    model, device = "smart-turn-v3.2", "cpu"
+
     def __init__(self, model: Path) -> None:
         self._session = session(model)
 

@@ -36,14 +36,14 @@ def load(settings: Settings) -> GgufModel:
     except VisavisError as error:
         raise ConfigurationError(f"llm.file: {error}") from error
     model.warm_up([Message("system", settings.assistant.instructions), Message("user", "Hello!")])
-    return GgufModel(model, settings.llm)
+    return GgufModel(model, settings.llm, file.stem)
 
 
 class GgufModel:
     """A `LanguageModel` without tools; one answer is generated at a time, in the order of the questions."""
 
-    def __init__(self, model: Llama, settings: LanguageModelSettings) -> None:
-        self._model, self._settings = model, settings
+    def __init__(self, model: Llama, settings: LanguageModelSettings, name: str = "") -> None:
+        self._model, self._settings, self.model = model, settings, name or None
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()

@@ -47,6 +47,7 @@ class OpenAIModel:
         self.problem: str | None = None
         self._settings = settings
         self._key = settings.key.get_secret_value()
+        self.model = settings.model or None
         self._model = settings.model
         self._url = settings.url.rstrip("/")
         self._where = shown(self._url)

@@ -41,6 +41,7 @@ class Hibari:
 
     rate = RATE
     languages = frozenset({"en"})
+    model, device = "hibari", "cpu"
 
     def __init__(self, speed: float = 1.0, seed: int = 0, character: Character = OWN) -> None:
         self._speed, self._seed = np.array([speed], np.float32), seed

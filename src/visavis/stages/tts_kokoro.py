@@ -49,6 +49,7 @@ class Kokoro:
     """The engine; calls may run at once on several threads. Equal text gives equal bytes."""
 
     rate = SPEECH_RATE
+    model, device = "kokoro-82m", "cpu"
 
     def __init__(
         self,

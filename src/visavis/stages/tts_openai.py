@@ -68,6 +68,7 @@ class OpenAISpeech:
     def __init__(self, settings: SpeechSettings, speed: float = 1.0) -> None:
         self.rate = settings.rate
         self.problem: str | None = None
+        self.model = settings.model
         self._settings = settings
         self._key = settings.key.get_secret_value()
         self._url = settings.url.rstrip("/")

@@ -80,12 +80,14 @@ class Piper:
     """The engine; calls may run at once on several threads. Equal text and seed give equal bytes."""
 
     rate = SPEECH_RATE
+    device = "cpu"
 
     def __init__(self, file: Path, description: Description, speaker: int, speed: float, seed: int) -> None:
         espeak = description.espeak.voice
         code = espeak.lower().split("-")[0]
         self.languages = frozenset({next((name for name, other in NAMES.items() if other == code), code)})
         self._rate = description.audio.sample_rate
+        self.model = file.stem
         self._map = description.phoneme_id_map
         self._words = EspeakWords(library(), espeak, self._spell, LONGEST_PASSAGE)
         model = onnx.load(str(file))

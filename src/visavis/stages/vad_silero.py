@@ -20,6 +20,8 @@ _RATE = np.array(LISTEN_RATE, np.int64)
 class Silero:
     """The network, shared by all microphones."""
 
+    model, device = "silero-vad", "cpu"
+
     def __init__(self, model: Path) -> None:
         self._session = session(model)
 
