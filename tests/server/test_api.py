@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import wave
 from collections.abc import Iterator
 from typing import Any
@@ -395,3 +396,18 @@ def test_health_and_status(http: httpx2.Client) -> None:
     status = http.get("/pipeline/status").json()
     assert status["agent"]["name"] == "scripted"
     assert status["face"]["worker"]["jobs"] >= 0
+
+
+def test_captions_of_what_was_said_and_heard(http: httpx2.Client) -> None:
+    id = create(http, avatar="elena")["session_id"]
+    assert http.get(f"/sessions/{id}/captions").text == "WEBVTT\n"
+    reply = http.post(f"/sessions/{id}/text", params={"wait": True}, json={"text": "Hello <there>"}).json()
+    answer = http.get(f"/sessions/{id}/captions")
+    assert answer.headers["content-type"] == "text/vtt; charset=utf-8"
+    begin, question, *answers = answer.text.split("\n\n")
+    assert begin == "WEBVTT"
+    assert question.endswith("<v You>Hello &lt;there&gt;")
+    assert re.match(r"00:00:\d\d\.\d{3} --> 00:00:\d\d\.\d{3}\n", question)
+    assert answers[0].splitlines()[1].startswith("<v Elena>")
+    spoken = " ".join(line for cue in answers for line in cue.splitlines()[1:])
+    assert spoken.replace("<v Elena>", "").split() == reply["text"].split()

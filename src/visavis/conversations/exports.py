@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,13 +30,18 @@ def to_json(record: Record) -> str:
 
 
 def to_webvtt(record: Record) -> str:
-    """Captions from the beginning of the conversation; the user's words have no times and are spread."""
-    names = {"user": USER, "assistant": record.avatar.capitalize()}
-    return webvtt(cue for entry in record.entries for cue in _captions(entry, names[entry.role], record))
+    """Captions from the beginning of the conversation."""
+    return captions(record.entries, record.started, record.avatar)
 
 
-def _captions(entry: Entry, speaker: str, record: Record) -> list[Cue]:
-    since = max(0.0, entry.started - record.started)
+def captions(entries: Iterable[Entry], began: float, avatar: str) -> str:
+    """WebVTT of what was said since `began`; the user's words have no times and are spread."""
+    names = {"user": USER, "assistant": avatar.capitalize()}
+    return webvtt(cue for entry in entries for cue in _captions(entry, names[entry.role], began))
+
+
+def _captions(entry: Entry, speaker: str, began: float) -> list[Cue]:
+    since = max(0.0, entry.started - began)
     if entry.words:
         return cues(entry.words, speaker, since)
     return cues(spread(entry.text, 0.0), speaker, since)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
 
 from visavis import events as ev
+from visavis.conversations import Entry
+from visavis.conversations.recorder import Recorder
 from visavis.session import Client
 
 REMEMBERED = 200
@@ -35,42 +37,36 @@ class Audience:
             client.drop(turn)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Something that was said, and heard: `turn` counts the turns of its role."""
-
-    role: Literal["user", "assistant"]
-    text: str
-    turn: int
-    interrupted: bool = False
-
-
 @dataclass
 class Record:
     """What a session was about: its state, the transcript as it was heard, the latencies of each turn."""
 
     state: ev.State = "idle"
     turns: int = 0
-    transcript: deque[Line] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    transcript: deque[Entry] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     latencies: deque[ev.TurnLedger] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     problems: int = 0
 
+    def __post_init__(self) -> None:
+        self._recorder = Recorder(self._add, time.time)
+
     def put(self, event: ev.ToClient) -> None:
+        self._recorder.hear(event)
         match event:
             case ev.StateChanged(state):
                 self.state = state
-            case ev.UserTurn(turn, text):
-                self.transcript.append(Line("user", text, turn))
-            case ev.TurnEnded(turn, text, interrupted):
+            case ev.TurnEnded(turn):
                 self.turns = turn
-                if text:
-                    self.transcript.append(Line("assistant", text, turn, interrupted))
             case ev.TurnLedger():
                 if self.latencies and self.latencies[-1].turn == event.turn:
                     self.latencies.pop()
                 self.latencies.append(event)
             case ev.Problem():
                 self.problems += 1
+
+    def _add(self, entry: Entry) -> None:
+        if entry.text:
+            self.transcript.append(entry)
 
     def drop(self, turn: int) -> None:
         """Frames are not kept."""

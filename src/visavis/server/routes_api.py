@@ -24,6 +24,7 @@ import visavis
 from visavis import events as ev
 from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
+from visavis.conversations.exports import captions
 from visavis.exports import glb
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
@@ -58,7 +59,17 @@ _RECORDINGS = {
         "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
     }
 }
+_CAPTIONS: dict[str, Any] = {
+    "text/vtt": {
+        "schema": {"type": "string"},
+        "example": "WEBVTT\n\n00:00:01.250 --> 00:00:02.400\n<v Mia>How are you?\n",
+    }
+}
 _LIVE: dict[str, Any] = {"video/webm": {}, "multipart/x-mixed-replace": {}, "text/event-stream": {}}
+
+
+class Captions(Response):
+    media_type = "text/vtt"
 
 
 class ApiRoutes:
@@ -76,6 +87,13 @@ class ApiRoutes:
         add("/sessions", self.create, methods=["POST"], status_code=201, responses=wrong | _FULL)
         add("/sessions", self.index, methods=["GET"], responses=wrong)
         add("/sessions/{session_id}", self.read, methods=["GET"], responses=_PROBLEMS)
+        add(
+            "/sessions/{session_id}/captions",
+            self.captions,
+            methods=["GET"],
+            response_class=Captions,
+            responses=_PROBLEMS | {200: {"content": _CAPTIONS, "description": "The captions."}},
+        )
         add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=_PROBLEMS)
         add(
             "/sessions/{session_id}/text",
@@ -160,6 +178,11 @@ class ApiRoutes:
             ],
             metrics=[{"turn_id": turn_id(ledger.turn), **ledger.ms} for ledger in record.latencies],
         )
+
+    async def captions(self, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
+        """What was said and heard in the turns that are over, as WebVTT; times count from the session's
+        beginning."""
+        return Captions(captions(talk.record.transcript, talk.created, talk.avatar))
 
     async def end(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
         """End the session, and whatever is being said in it."""
