@@ -41,6 +41,14 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It needs no models, and other pages may use it."""
+    folder = tmp_path_factory.mktemp("scripted")
+    with server(folder, AGENT_TYPE="scripted", SCRIPTED_SECONDS="3", SERVER_CORS_ORIGINS="*") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def voice() -> TextToSpeech:
     return tts_hibari.load(Settings())
 
@@ -83,6 +91,7 @@ def browse() -> Open:
 
     @contextmanager
     def opened(url: str, microphone: Path | None = None, flags: tuple[str, ...] = ()) -> Iterator[Page]:
+        # The processor draws WebGL here; without being asked to, the page would show video.
         heard = [f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -92,7 +101,7 @@ def browse() -> Open:
             page.set_default_timeout(PATIENCE)
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.goto(url)
+            page.goto(url if "?" in url else f"{url}?view=webgl")
             page.wait_for_function("window.visavis && window.visavis.ready")
             yield page
             assert not problems, problems

@@ -6,6 +6,7 @@ import { byId, el, save } from "../page/dom";
 import { icon } from "../page/icons";
 import { Notices } from "../page/notices";
 import { Picture } from "../page/picture";
+import { drawing } from "../src/avatar/drawing";
 import { PreferenceStore } from "../page/preferences";
 import { avatarEntry, fetchFacts } from "../page/server";
 import { Curves } from "./curves";
@@ -251,7 +252,7 @@ class Page {
   private async showAvatar(): Promise<void> {
     const avatar = avatarEntry(this.avatar.value || "mia");
     byId("name").textContent = avatar.title;
-    const drawable = Picture.supported();
+    const drawable = drawing() !== "none";
     try {
       await this.picture.show(avatar, drawable);
       this.applyTheme();

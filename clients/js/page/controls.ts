@@ -1,6 +1,6 @@
 /** The row of controls: microphone (tap or hold), text, stop. */
 
-import { MicrophoneError, type Microphone, type Player, type VisavisClient } from "../src";
+import { MicrophoneError, type Microphone, type Playback, type VisavisClient } from "../src";
 import { byId } from "./dom";
 import { icon } from "./icons";
 import type { Notices } from "./notices";
@@ -11,7 +11,7 @@ const HOLD_MS = 350;
 
 export interface Parts {
   client: VisavisClient;
-  player: Player;
+  player: Playback;
   microphone: Microphone;
   preferences: PreferenceStore;
   notices: Notices;
@@ -25,6 +25,8 @@ export class Controls {
   private readonly stopButton = byId<HTMLButtonElement>("stop");
   private press: { at: number; wasOn: boolean; hold: ReturnType<typeof setTimeout> } | null = null;
   private starting: Promise<boolean> | null = null;
+  /** Heard before it was clear whether the button is tapped or held; null once the server was told. */
+  private early: Int16Array[] | null = [];
   on = false;
 
   constructor(private readonly parts: Parts) {
@@ -40,7 +42,7 @@ export class Controls {
     this.stopButton.addEventListener("click", () => parts.client.interrupt());
     this.listenToPresses();
     this.listenToKeys();
-    parts.microphone.on("chunk", (samples) => parts.client.sendAudio(samples));
+    parts.microphone.on("chunk", (samples) => (this.early ? this.early.push(samples) : parts.client.sendAudio(samples)));
     parts.microphone.on("level", (db) => {
       this.button.style.setProperty("--level", String(Math.max(0, Math.min(1, (db + 60) / 45)).toFixed(3)));
     });
@@ -127,6 +129,7 @@ export class Controls {
   private down(at: number): void {
     const hold = setTimeout(() => {
       this.button.classList.add("held");
+      if (this.on) this.announce();
       if (!this.stopButton.disabled) this.parts.client.interrupt();
     }, HOLD_MS);
     this.press = { at, wasOn: this.on, hold };
@@ -140,7 +143,10 @@ export class Controls {
     clearTimeout(press.hold);
     this.button.classList.remove("held");
     const tapped = at - press.at < HOLD_MS;
-    if (tapped && !press.wasOn && this.parts.preferences.values.microphoneMode === "hands-free") return;
+    if (tapped && !press.wasOn && this.parts.preferences.values.microphoneMode === "hands-free") {
+      if (this.on) this.announce();
+      return;
+    }
     if (tapped && !press.wasOn) {
       this.parts.notices.show("hold", { text: "Hold the button, or the space bar, while you speak.", seconds: 5 });
     }
@@ -158,7 +164,7 @@ export class Controls {
   }
 
   private async start(): Promise<boolean> {
-    const { microphone, client, player, notices, preferences } = this.parts;
+    const { microphone, player, notices, preferences } = this.parts;
     void player.unlock();
     notices.clear("microphone");
     try {
@@ -168,15 +174,28 @@ export class Controls {
       notices.show("microphone", { text });
       return false;
     }
-    client.startAudio(microphone.rate);
+    if (!this.press || this.held) this.announce();
     this.set(true);
     return true;
+  }
+
+  /** Is the button held while the user speaks? Then a pause does not end what is being said. */
+  private get held(): boolean {
+    return this.button.classList.contains("held") || this.parts.preferences.values.microphoneMode === "push-to-talk";
+  }
+
+  private announce(): void {
+    const { client, microphone } = this.parts;
+    client.startAudio(microphone.rate, { handsFree: !this.held });
+    for (const samples of this.early ?? []) client.sendAudio(samples);
+    this.early = null;
   }
 
   private end(): void {
     if (!this.on) return;
     this.parts.microphone.stop();
     this.parts.client.endAudio();
+    this.early = [];
     this.set(false);
   }
 

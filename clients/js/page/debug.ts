@@ -1,6 +1,6 @@
 /** `?debug`: what builders want to see while the avatar talks. */
 
-import { BLENDSHAPES, type Player, type Turn, type VisavisClient, wav } from "../src";
+import { BLENDSHAPES, type Playback, type Turn, type VisavisClient, wav } from "../src";
 import { byId, el, save } from "./dom";
 import type { LogEntry, Recorder } from "./record";
 
@@ -17,7 +17,7 @@ export class DebugPanel {
 
   constructor(
     private readonly client: VisavisClient,
-    private readonly player: Player,
+    private readonly player: Playback,
     recorder: Recorder,
     private readonly view: () => { weights: Float32Array } | null,
   ) {

@@ -1,7 +1,8 @@
 /** The page: a person to talk to. Everything it can do, it does through the library's public interface. */
 
 import "./style.css";
-import { Microphone, Player, VisavisClient, type AvatarState, type Connection, type Turn } from "../src";
+import { chooseView, Microphone, openTalk, type AvatarState, type Connection, type Turn } from "../src";
+import { drawing } from "../src/avatar/drawing";
 import { Captions } from "./captions";
 import { confetti } from "./confetti";
 import { Controls } from "./controls";
@@ -11,14 +12,15 @@ import { Notices } from "./notices";
 import { Picture } from "./picture";
 import { PreferenceStore } from "./preferences";
 import { Recorder } from "./record";
-import { avatarEntry, fetchFacts, fetchProblems, type AvatarEntry } from "./server";
+import { avatarEntry, fetchFacts, fetchProblems, home, type AvatarEntry } from "./server";
 import { Settings } from "./settings";
 import { Status, type StateWord } from "./status";
 import { Talk } from "./talk";
 
 class Page {
-  readonly client = new VisavisClient();
-  readonly player = new Player();
+  private readonly line = openTalk(chooseView(new URLSearchParams(location.search).get("view")), home());
+  readonly client = this.line.client;
+  readonly player = this.line.player;
   readonly recorder = new Recorder();
   private readonly microphone = new Microphone();
   private readonly preferences = new PreferenceStore();
@@ -26,7 +28,7 @@ class Page {
   private readonly notices = new Notices();
   private readonly captions = new Captions();
   private readonly status = new Status();
-  private readonly settings = new Settings(this.preferences);
+  private readonly settings = new Settings(this.preferences, this.line.view);
   private readonly talk: Talk;
   private readonly controls: Controls;
   private avatars: AvatarEntry[] = [];
@@ -44,7 +46,6 @@ class Page {
       onMicrophone: () => this.showState(),
     });
     this.talk = new Talk((text) => this.controls.say(text));
-    this.client.attach(this.player);
     this.recorder.follow(this.client);
     this.listenToServer();
     this.listenToPlayer();
@@ -55,15 +56,21 @@ class Page {
   }
 
   async start(): Promise<void> {
-    this.client.connect();
+    const filmed = this.line.view === "video";
+    if (!filmed) this.client.connect();
     this.tick();
     const facts = await fetchFacts().catch(() => null);
-    const names = facts?.avatars.length ? facts.avatars : ["mia"];
+    const names = facts?.avatars.length ? facts.avatars : [home().avatar || "mia"];
     this.avatars = names.map((name) => avatarEntry(name));
     if (facts) this.settings.know(facts, this.avatars);
     await painted();
-    void this.showAvatar(facts?.avatar ?? "mia");
+    void this.showAvatar(facts?.avatar ?? names[0]!);
+    if (filmed) this.client.connect(); // whose face it is had to be known
     void this.checkHealth();
+  }
+
+  get view(): string {
+    return this.line.view;
   }
 
   get ready(): boolean {
@@ -204,7 +211,13 @@ class Page {
     this.settings.avatar = avatar.name;
     this.talk.name = byId("name").textContent = avatar.title;
     document.title = `${avatar.title} · Visavis`;
-    const drawable = Picture.supported();
+    if (this.line.picture) {
+      this.line.cast(avatar.name);
+      await this.picture.film(avatar, this.line.picture);
+      this.loaded = true;
+      return;
+    }
+    const drawable = drawing() !== "none";
     this.settings.drawable = drawable;
     const alive = drawable && this.preferences.values.picture === "3d";
     try {
@@ -269,6 +282,7 @@ declare global {
 window.visavis = {
   get ready() { return page.ready; },
   get avatar() { return page.picture.view; },
+  get view() { return page.view; },
   client: page.client,
   player: page.player,
   log: page.recorder.log,

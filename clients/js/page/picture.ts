@@ -13,27 +13,27 @@ export class Picture {
   private loading: AbortController | null = null;
   private dark = false;
 
-  /** Whether this browser can draw the avatar at all. */
-  static supported(): boolean {
-    const context = document.createElement("canvas").getContext("webgl2");
-    context?.getExtension("WEBGL_lose_context")?.loseContext();
-    return context !== null;
-  }
-
   /** Show the still of an avatar, and the head itself if `alive`. Rejects when the head cannot be drawn. */
   async show(avatar: AvatarEntry, alive: boolean): Promise<void> {
     this.loading?.abort();
     const loading = (this.loading = new AbortController());
-    if (!this.still.src.endsWith(avatar.poster)) this.still.src = avatar.poster;
-    this.still.onerror = () => {
-      this.still.onerror = null;
-      this.still.src = avatar.thumb;
-    };
+    this.showStill(avatar);
     if (!alive) return this.hideCanvas();
     const view = await this.open();
     view.start();
     await view.load(avatar.glb, loading.signal);
     this.canvas.classList.add("visible");
+  }
+
+  /** Show the still of an avatar, and over it the server's moving picture; resolves when there is one. */
+  async film(avatar: AvatarEntry, picture: HTMLVideoElement | HTMLImageElement): Promise<void> {
+    this.showStill(avatar);
+    if (picture.isConnected) return;
+    picture.setAttribute("aria-hidden", "true");
+    this.canvas.after(picture);
+    const moving = picture instanceof HTMLVideoElement;
+    if (moving) await new Promise((seen) => picture.addEventListener("loadeddata", seen, { once: true }));
+    picture.classList.add("visible");
   }
 
   setState(state: AvatarState): void {
@@ -48,6 +48,14 @@ export class Picture {
     this.dark = dark;
     this.view?.setBackground(dark ? DARK_BACKGROUND : null);
     this.still.classList.toggle("dim", dark);
+  }
+
+  private showStill(avatar: AvatarEntry): void {
+    if (!this.still.src.endsWith(avatar.poster)) this.still.src = avatar.poster;
+    this.still.onerror = () => {
+      this.still.onerror = null;
+      this.still.src = avatar.thumb;
+    };
   }
 
   /** The renderer is large: it comes after the page can be used already. */

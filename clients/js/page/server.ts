@@ -1,5 +1,10 @@
 /** What the server tells about itself outside of the conversation. */
 
+import { address } from "../src";
+
+/** Where the server is, when it is not where the page is from; and whose face it shows by default. */
+export const home = () => ({ server: document.body.dataset.apiBase ?? "", avatar: document.body.dataset.avatar ?? "" });
+
 export interface Facts {
   version: string;
   agent: { name?: string; demo_brain?: boolean; model?: string; voice?: string; language?: string };
@@ -22,8 +27,8 @@ export interface AvatarEntry {
   poster: string;
 }
 
-async function getJson(url: string): Promise<unknown> {
-  const response = await fetch(url, { headers: { Accept: "application/json" } });
+async function getJson(path: string): Promise<unknown> {
+  const response = await fetch(address(home().server, path), { headers: { Accept: "application/json" } });
   return response.json();
 }
 
@@ -41,7 +46,7 @@ export async function fetchProblems(): Promise<string[]> {
 }
 
 export function avatarEntry(name: string): AvatarEntry {
-  const folder = `avatars/${encodeURIComponent(name)}`;
+  const folder = address(home().server, `avatars/${encodeURIComponent(name)}`).href;
   return {
     name,
     title: name.charAt(0).toUpperCase() + name.slice(1),

@@ -1,6 +1,6 @@
 /** The settings sheet. */
 
-import { listMicrophones } from "../src";
+import { listMicrophones, type View } from "../src";
 import { byId, el } from "./dom";
 import { icon } from "./icons";
 import type { PreferenceStore, Preferences } from "./preferences";
@@ -22,7 +22,7 @@ export class Settings {
   /** Can this browser draw the avatar? */
   drawable = true;
 
-  constructor(private readonly preferences: PreferenceStore) {
+  constructor(private readonly preferences: PreferenceStore, private readonly view: View) {
     const button = byId<HTMLButtonElement>("open-settings");
     button.append(icon("settings"));
     button.addEventListener("click", () => void this.open());
@@ -51,16 +51,27 @@ export class Settings {
       el("header", {}, el("h2", { id: "settings-title" }, "Settings"), close),
       this.section("Brain", ...this.brain()),
       this.section("Avatar", this.thumbnails()),
-      this.section("Picture", this.radios("picture", [["3d", "3D"], ["still", "Still"]], !this.drawable),
-        ...(this.drawable ? [] : [this.hint("This browser cannot draw 3D (WebGL 2), so the still is shown.")])),
+      this.section("Picture", ...this.picture()),
       this.section("Voice and language", this.hint(this.voice())),
       this.section("Microphone", this.devices(microphones),
         this.radios("microphoneMode", [["hands-free", "Hands-free"], ["push-to-talk", "Push to talk"]])),
       this.section("Captions", this.radios("captions", [["off", "Off"], ["small", "Small"], ["medium", "Medium"], ["large", "Large"]])),
       this.section("Theme", this.radios("theme", [["system", "System"], ["light", "Light"], ["dark", "Dark"]])),
+      this.section("More", el("p", { class: "more" }, el("a", { href: "face" }, "Animate a recording"))),
       el("p", { class: "hint version" }, `Visavis ${this.facts?.version ?? ""}`),
     );
     this.dialog.showModal();
+  }
+
+  private picture(): Node[] {
+    const other = this.view === "video" ? "webgl" : "video";
+    const link = (text: string) => el("p", { class: "more" }, el("a", { href: `?view=${other}` }, text));
+    if (this.view === "video") {
+      return [this.hint("The server draws the avatar and sends it as video."), link("Draw it in this browser")];
+    }
+    const why = this.drawable ? [] : [this.hint("This browser cannot draw 3D (WebGL 2), so the still is shown.")];
+    const choice = this.radios("picture", [["3d", "3D"], ["still", "Still"]], !this.drawable);
+    return [choice, ...why, link("Have the server draw it, as video")];
   }
 
   private brain(): Node[] {

@@ -1,6 +1,6 @@
 /** The state of the avatar as shape and word, and the status line for the curious. */
 
-import type { Connection, Player, VisavisClient } from "../src";
+import type { Connection, Playback, VisavisClient } from "../src";
 import { byId, el } from "./dom";
 import { icon, type IconName } from "./icons";
 
@@ -23,7 +23,7 @@ export class Status {
     this.badge.replaceChildren(icon(word.toLowerCase() as IconName), el("span", {}, word));
   }
 
-  refresh(client: VisavisClient, player: Player): void {
+  refresh(client: VisavisClient, player: Playback): void {
     const parts = [
       CONNECTION[client.connection.status],
       client.sessionId && innerWidth > 860 && `session ${client.sessionId.slice(0, 8)}`,

@@ -2,7 +2,8 @@
 
 import { Actions, type ActionHandler } from "./actions";
 import { Emitter } from "./emitter";
-import type { Player } from "./player";
+import type { Playback } from "./player";
+import { socketAddress } from "./server";
 import { parseFrame, parseMessage, type Config, type Frame, type ServerMessage } from "./protocol";
 
 const PING_MS = 20_000;
@@ -41,7 +42,11 @@ export type ClientEvents = { [M in ServerMessage as M["type"]]: M } & {
 };
 
 export interface ClientOptions {
-  /** Defaults to `ws` beside the page. */
+  /** Where the server is (`https://host/prefix/`); by default it is where the page is from. */
+  server?: string;
+  /** Goes to the server as `?token=`. */
+  token?: string;
+  /** The socket's own address instead of `ws` on `server`. */
   url?: string;
   userId?: string;
   createSocket?: (url: string) => WebSocket;
@@ -52,14 +57,6 @@ export interface ClientOptions {
 /** Milliseconds before reconnection number `attempt` (from 0): doubling up to 15 s, half of it random. */
 export function backoff(attempt: number, random: number): number {
   return Math.min(15_000, 500 * 2 ** attempt) * (0.5 + 0.5 * random);
-}
-
-/** `ws` beside the page, also behind a path prefix. */
-export function defaultUrl(base: string = document.baseURI): string {
-  const url = new URL("ws", base);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.hash = "";
-  return url.href;
 }
 
 export class VisavisClient extends Emitter<ClientEvents> {
@@ -83,7 +80,8 @@ export class VisavisClient extends Emitter<ClientEvents> {
   private readonly texts: string[] = [];
   private chunks: Int16Array[] = [];
   private microphoneRate: number | null = null;
-  private player: Player | null = null;
+  private handsFree = true;
+  private player: Playback | null = null;
   private readonly actions = new Actions();
   private readonly userId: string;
 
@@ -96,7 +94,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
     if (this.socket) return;
     clearTimeout(this.retry);
     this.tell({ ...this.connection, status: this.sessionId ? "reconnecting" : "connecting", retryInMs: 0 });
-    const url = this.options.url ?? defaultUrl();
+    const url = this.options.url ?? socketAddress(this.options.server ?? "", "ws", this.options.token);
     const socket = (this.options.createSocket ?? ((address) => new WebSocket(address)))(url);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.opened();
@@ -113,8 +111,17 @@ export class VisavisClient extends Emitter<ClientEvents> {
     this.tell({ status: "closed", code: 1000 });
   }
 
+  /** Leave this conversation, and begin another. */
+  restart(): void {
+    this.detach()?.close(1000);
+    this.token = undefined;
+    this.sessionId = "";
+    this.player?.reset();
+    this.connect();
+  }
+
   /** Play what arrives: frames, words, interruptions; and report to the server what was heard. */
-  attach(player: Player): void {
+  attach(player: Playback): void {
     this.player = player;
     player.on("progress", ({ turn, frame }) => this.sendPlayback(turn.id, frame));
     player.on("end", ({ turn, interrupted, frame }) => {
@@ -143,10 +150,14 @@ export class VisavisClient extends Emitter<ClientEvents> {
     else this.sendJson({ type: "text", data: text, userId: this.userId, timestamp: Date.now() });
   }
 
-  /** The microphone is on; `rate` in Hz. */
-  startAudio(rate: number): void {
+  /**
+   * The microphone is on; `rate` in Hz. When it is not `handsFree`, a button is held while the user speaks: only
+   * `endAudio` ends the turn, however long they pause. Said again, it changes that while the microphone is on.
+   */
+  startAudio(rate: number, { handsFree = true }: { handsFree?: boolean } = {}): void {
+    if (this.microphoneRate === null) this.chunks = [];
     this.microphoneRate = rate;
-    this.chunks = [];
+    this.handsFree = handsFree;
     if (this.configured) this.announceAudio();
   }
 
@@ -306,6 +317,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
   private announceAudio(): void {
     this.sendJson({
       type: "audio_stream_start", userId: this.userId, sampleRate: this.microphoneRate, format: "audio/pcm16",
+      ...(this.handsFree ? {} : { handsFree: false }),
     });
   }
 

@@ -79,6 +79,9 @@ function createContext(rate: number): AudioContext {
   }
 }
 
+/** What talks over a client need of a player; the sound may also be a video's (`VideoPlayer`). */
+export type Playback = Omit<Pick<Player, keyof Player>, "frameNow"> & { frameNow(): ShownFrame | null };
+
 export class Player extends Emitter<PlayerEvents> {
   readonly stats: PlayerStats = {
     underruns: 0, buffered: 0, jitter: 0, received: 0, repeated: 0, missing: 0, outputLatency: 0, contextRate: 0,
@@ -95,6 +98,7 @@ export class Player extends Emitter<PlayerEvents> {
   private started: Turn | null = null;
   private held = false;
   private lastProgress = -1;
+  private loudness = 1;
   private lastArrival: { at: number; frame: number; turn: Turn } | null = null;
   private readonly weights = new Float32Array(WEIGHTS);
 
@@ -114,6 +118,16 @@ export class Player extends Emitter<PlayerEvents> {
   unlock(): Promise<void> {
     this.opening ??= this.open();
     return this.opening.then(() => this.context?.resume());
+  }
+
+  /** Loudness, 0..1. */
+  get volume(): number {
+    return this.loudness;
+  }
+
+  set volume(level: number) {
+    this.loudness = level;
+    this.output?.setVolume(level);
   }
 
   get locked(): boolean {
@@ -220,6 +234,7 @@ export class Player extends Emitter<PlayerEvents> {
     return { turn, frame, weights: turn.face(sample, this.weights) };
   }
 
+  /** Give the loudspeaker back. */
   async close(): Promise<void> {
     this.interrupt();
     await this.opening;
@@ -238,6 +253,7 @@ export class Player extends Emitter<PlayerEvents> {
     const start = Math.floor((START_FRAMES * this.rate) / this.fps);
     const open = this.options.openOutput ?? openOutput;
     this.output = await open(context, { rate: this.rate, start }, (report) => this.take(report));
+    if (this.loudness !== 1) this.output.setVolume(this.loudness);
     for (const command of this.waiting.splice(0)) this.output.post(command);
   }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { VisavisClient, backoff, defaultUrl } from "../src/client";
+import { VisavisClient, backoff } from "../src/client";
+import { address, socketAddress } from "../src/server";
 import { Player } from "../src/player";
 import type { Connection } from "../src/client";
 
@@ -90,8 +91,26 @@ describe("connecting", () => {
   });
 
   it("finds the socket beside the page, behind any prefix", () => {
-    expect(defaultUrl("http://localhost:8080/")).toBe("ws://localhost:8080/ws");
-    expect(defaultUrl("https://example.org/face/?debug#x")).toBe("wss://example.org/face/ws");
+    vi.stubGlobal("document", { baseURI: "https://example.org/face/?debug#x" });
+    expect(socketAddress("", "ws")).toBe("wss://example.org/face/ws");
+    vi.unstubAllGlobals();
+  });
+
+  it("finds a server that is elsewhere, with a token", () => {
+    expect(socketAddress("http://localhost:8080", "ws")).toBe("ws://localhost:8080/ws");
+    expect(socketAddress("ws://localhost:8000", "api/v1/sessions")).toBe("ws://localhost:8000/api/v1/sessions");
+    expect(socketAddress("https://example.org/face", "ws", "a&b")).toBe("wss://example.org/face/ws?token=a%26b");
+    expect(address("wss://example.org/face/", "avatars/mia/mia.glb").href).toBe("https://example.org/face/avatars/mia/mia.glb");
+  });
+
+  it("begins another conversation when it is told to", () => {
+    connect("a");
+    client.restart();
+    expect(sockets[0]!.closedWith).toBe(1000);
+    socket().open();
+    expect(socket().json).toEqual([{ type: "hello", encoding: "binary", weights: "array" }]);
+    socket().tell(config("b"));
+    expect(client.sessionId).toBe("b");
   });
 });
 
@@ -200,6 +219,21 @@ describe("the microphone", () => {
     const types = socket().sent.map((data) => (typeof data === "string" ? JSON.parse(data).type : "pcm"));
     expect(types.slice(-3)).toEqual(["audio_stream_start", "pcm", "audio_stream_end"]);
     expect(socket().json.find((message) => message.type === "audio_stream_start")).toMatchObject({ sampleRate: 48000 });
+  });
+
+  it("is held: only the button ends the turn, also after a reconnection", () => {
+    connect();
+    client.startAudio(16000, { handsFree: false });
+    const started = () => socket().json.find((message) => message.type === "audio_stream_start");
+    expect(started()).toMatchObject({ handsFree: false });
+    socket().drop();
+    vi.advanceTimersByTime(500);
+    socket().open();
+    socket().tell(config("a", { resumed: true }));
+    expect(started()).toMatchObject({ handsFree: false });
+    client.endAudio();
+    client.startAudio(16000);
+    expect(socket().json.at(-1)).not.toHaveProperty("handsFree");
   });
 
   it("waits for a slow socket, forgets the oldest, and sends all that is left before the end", () => {

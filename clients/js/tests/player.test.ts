@@ -10,6 +10,7 @@ class Bench {
   readonly heard: number[] = [];
   readonly events: [keyof PlayerEvents, unknown][] = [];
   readonly player: Player;
+  readonly volume = vi.fn();
   private readonly context = { currentTime: 0, outputLatency: 0.02, sampleRate: RATE, state: "suspended", onstatechange: null as (() => void) | null };
   private deck: Deck | null = null;
 
@@ -24,7 +25,7 @@ class Bench {
       openOutput: async (_, options, report) => {
         const deck = new Deck({ ...options, outputRate: RATE }, report);
         this.deck = deck;
-        return { post: (command) => deck.handle(command), close: () => undefined };
+        return { post: (command) => deck.handle(command), setVolume: this.volume, close: () => undefined };
       },
     });
     for (const type of ["start", "progress", "end", "underrun", "barge", "locked"] as const) {

@@ -3,6 +3,8 @@
 import playerWorklet from "../worklets/player.ts?worker&url";
 import { Deck, type DeckCommand, type DeckReport } from "./deck";
 
+const FADE_SECONDS = 0.01;
+
 export interface OutputOptions {
   /** Hz of the samples. */
   rate: number;
@@ -12,6 +14,8 @@ export interface OutputOptions {
 
 export interface Output {
   post(command: DeckCommand): void;
+  /** Loudness, 0..1. */
+  setVolume(level: number): void;
   close(): void;
 }
 
@@ -33,8 +37,7 @@ export async function openOutput(
     processorOptions: options,
   });
   node.port.onmessage = (event: MessageEvent<DeckReport>) => report(event.data);
-  node.connect(context.destination);
-  return { post: (command) => node.port.postMessage(command), close: () => node.disconnect() };
+  return { post: (command) => node.port.postMessage(command), ...loudspeaker(context, node) };
 }
 
 function openFallback(
@@ -43,6 +46,12 @@ function openFallback(
   const deck = new Deck({ ...options, outputRate: context.sampleRate }, report);
   const node = context.createScriptProcessor(1024, 0, 1);
   node.onaudioprocess = (event) => deck.process(event.outputBuffer.getChannelData(0), event.playbackTime);
-  node.connect(context.destination);
-  return { post: (command) => deck.handle(command), close: () => node.disconnect() };
+  return { post: (command) => deck.handle(command), ...loudspeaker(context, node) };
+}
+
+function loudspeaker(context: AudioContext, node: AudioNode): Pick<Output, "setVolume" | "close"> {
+  const gain = context.createGain();
+  node.connect(gain).connect(context.destination);
+  const setVolume = (level: number) => gain.gain.setTargetAtTime(level, context.currentTime, FADE_SECONDS);
+  return { setVolume, close: () => node.disconnect() };
 }
