@@ -16,6 +16,7 @@ import visavis
 from visavis import cli_config, cli_conversations, cli_models, cli_simulate, logs
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
+from visavis.errors import VisavisError
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.settings import Settings
@@ -50,6 +51,9 @@ SizeOption = Annotated[str | None, typer.Option("--size", help="Video: width and
 BackgroundOption = Annotated[
     str | None,
     typer.Option("--background", help="Video: a colour such as #dfe5ea, two for a gradient, or an image."),
+]
+CaptionsOption = Annotated[
+    Path | None, typer.Option(help="Write when each word is said as captions, too: a .vtt file.")
 ]
 H264Option = Annotated[
     bool,
@@ -115,6 +119,7 @@ def say(
     size: SizeOption = None,
     background: BackgroundOption = None,
     h264: H264Option = False,
+    captions: CaptionsOption = None,
     config: ConfigOption = None,
     debug: DebugOption = None,
 ) -> None:
@@ -122,16 +127,20 @@ def say(
     with readable_errors(debug=bool(debug)):
         options = {"voice.speed": speed, "face.engine": engine, "avatar": avatar, "debug": debug}
         settings = _settings(options, config)
-        from visavis import cli_video
+        from visavis import cli_captions, cli_video
         from visavis.say import speak, write
 
+        if captions is not None:
+            cli_captions.check(captions)
         by_ear = engine is not None
         if cli_video.is_video(out, avatar=avatar, size=size, background=background, h264=h264):
             look = cli_video.Look(fps, size, background, h264)
-            typer.echo(cli_video.say(text, out, settings, look, by_ear=by_ear))
+            typer.echo(cli_video.say(text, out, settings, look, by_ear=by_ear, captions=captions))
             return
         spoken = speak(text, settings, by_ear=by_ear)
         track = write(spoken, out)
+        if captions is not None:
+            cli_captions.write(captions, spoken.words)
         seconds = len(spoken.weights) / spoken.media.fps
         typer.echo(f"{out}: {seconds:.2f} s; {track}: {len(spoken.weights)} frames")
 
@@ -171,6 +180,7 @@ def animate(
     size: SizeOption = None,
     background: BackgroundOption = None,
     h264: H264Option = False,
+    captions: CaptionsOption = None,
     config: ConfigOption = None,
     debug: DebugOption = None,
 ) -> None:
@@ -178,14 +188,18 @@ def animate(
     with readable_errors(debug=bool(debug)):
         options = {"face.engine": engine, "face.life": life, "avatar": avatar, "debug": debug}
         settings = _settings(options, config)
-        from visavis import cli_animate, cli_video
+        from visavis import cli_animate, cli_captions, cli_video
 
+        if captions is not None and text is None:
+            raise VisavisError("NO_TEXT", "--captions needs to know what is said: give --text, too.")
         transcript = cli_animate.read_text(text, language or settings.assistant.language)
         if cli_video.is_video(out, into=into, avatar=avatar, size=size, background=background, h264=h264):
             look = cli_video.Look(fps, size, background, h264)
             save = cli_video.saver(source, out, settings, look)
         else:
             save = cli_animate.saver(source, out, into)
+        if captions is not None:
+            save = cli_captions.beside(save, captions)
         typer.echo(
             cli_animate.run(source, out, save, settings, fps=fps, show_stats=stats, transcript=transcript)
         )

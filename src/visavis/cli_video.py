@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from visavis import plugins
+from visavis import cli_captions, plugins
 from visavis.audio import to_pcm
 from visavis.cli_animate import keep, progress_bar, written
 from visavis.errors import VisavisError
@@ -58,7 +58,15 @@ def saver(source: Path, out: Path, settings: Settings, look: Look) -> Callable[[
     return save
 
 
-def say(text: str, out: Path, settings: Settings, look: Look, *, by_ear: bool = False) -> str:
+def say(
+    text: str,
+    out: Path,
+    settings: Settings,
+    look: Look,
+    *,
+    by_ear: bool = False,
+    captions: Path | None = None,
+) -> str:
     """The avatar says `text` in the video `out`; returns a sentence about it. Raises `VisavisError`."""
     renderer = _renderer(out, settings, look)
     spoken = speak(text, settings, by_ear=by_ear)
@@ -67,6 +75,8 @@ def say(text: str, out: Path, settings: Settings, look: Look, *, by_ear: bool = 
     with progress_bar(out) as show:
         seed, rate = settings.assistant.seed, spoken.media.rate
         write_film(out, track, [spoken.pcm], rate, renderer, seed=seed, h264=look.h264, progress=show)
+    if captions is not None:
+        cli_captions.write(captions, spoken.words)
     return written(out, track, time.perf_counter() - began)
 
 

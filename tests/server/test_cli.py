@@ -105,6 +105,30 @@ def test_say_writes_the_voice_and_its_face() -> None:
     assert frames[:, INDEX["jawOpen"]].max() > 0.15
 
 
+def test_captions_of_what_is_said() -> None:
+    text = "Peter buys more maps."
+    command("say", text, "out.wav", "--captions", "said.vtt")
+    begin, cue = Path("said.vtt").read_text().split("\n\n")
+    assert begin == "WEBVTT"
+    times, said = cue.splitlines()
+    assert (times[:18], said) == ("00:00:00.000 --> 0", text)
+    command("animate", "out.wav", "out.csv", "--text", text, "--captions", "heard.vtt", "--engine", "energy")
+    assert Path("heard.vtt").read_text().splitlines()[3:] == [text]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("say", "hello", "out.wav", "--captions", "out.txt"), "out.txt must end in .vtt"),
+        (("say", "hello", "out.wav", "--captions", "nowhere/out.vtt"), "there is no folder nowhere"),
+        (("animate", "in.wav", "out.csv", "--captions", "out.vtt"), "give --text, too"),
+    ],
+)
+def test_captions_that_cannot_be_are_refused_before_the_work(arguments: tuple[str, ...], said: str) -> None:
+    assert said in command(*arguments, code=2)
+    assert not Path("out.wav").exists()
+
+
 def test_say_by_ear_and_faster() -> None:
     command("say", "Peter buys more maps.", "drawn.wav")
     command("say", "Peter buys more maps.", "heard.wav", "--engine", "energy", "--speed", "2")
