@@ -314,6 +314,31 @@ class VideoSettings(Section):
     """Who draws: a plug-in of `visavis.renderers`, or `module:attr`."""
 
 
+class IceServerSettings(Section):
+    """A server that helps peers to find a way to each other."""
+
+    url: str = Field(
+        pattern=r"^(stun:[^\s/?:]+(:\d{1,5})?|turns?:[^\s/?:]+(:\d{1,5})?(\?transport=(udp|tcp))?)$"
+    )
+    """`stun:host:port`, `turn:host:port`, `turn:host?transport=tcp`, or `turns:host`."""
+    username: str = ""
+    credential: SecretStr = SecretStr("")
+
+
+class WebRtcSettings(Section):
+    """Sessions over WebRTC."""
+
+    ice_servers: Annotated[tuple[IceServerSettings, ...], BeforeValidator(_listed)] = ()
+    """At most one for STUN and one for TURN; without any, peers must reach the server's own addresses."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> WebRtcSettings:
+        for kind in ("stun", "turn"):
+            if sum(server.url.startswith(kind) for server in self.ice_servers) > 1:
+                raise ValueError(f"ice_servers: expected at most one {kind} server")
+        return self
+
+
 class MuseSettings(Section):
     """Video for the calls of the page, `/api/muse/...`: ours, or that of another service."""
 
@@ -552,6 +577,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()
+    webrtc: WebRtcSettings = WebRtcSettings()
     muse: MuseSettings = MuseSettings()
     models: ModelSettings = ModelSettings()
     scripted: ScriptedSettings = ScriptedSettings()

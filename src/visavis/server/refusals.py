@@ -14,14 +14,18 @@ STATUS = {
     "NO_SUCH_SESSION": 404,
     "SESSION_ENDED": 410,
     "NO_SUCH_FILE": 404,
+    "NO_SUCH_PEER": 404,
     "BUSY": 409,
     "TOO_LARGE": 413,
     "TOO_LONG": 413,
     "NOT_MEDIA": 415,
+    "NOT_SDP": 415,
     "NO_SOUND": 415,
     "BAD_SOUND": 415,
     "SERVER_FULL": 503,
+    "MISSING_EXTRA": 501,
     "MUSE_UNREACHABLE": 502,
+    "ICE_FAILED": 502,
     "AGENT_TIMEOUT": 504,
 }
 """HTTP status of an error's code; 422 for the others."""

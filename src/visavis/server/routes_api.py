@@ -31,6 +31,7 @@ from visavis.server.api_socket import ApiConnection
 from visavis.server.hearing import hear
 from visavis.server.lines import Full
 from visavis.server.refusals import ApiError
+from visavis.server.signalling import SDP, connect
 from visavis.server.streams import BOUNDARY, events, pictures, video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import decoded, recording
@@ -65,11 +66,25 @@ _CAPTIONS: dict[str, Any] = {
         "example": "WEBVTT\n\n00:00:01.250 --> 00:00:02.400\n<v Mia>How are you?\n",
     }
 }
+_PEER: Responses = {
+    201: {
+        "description": "The answer, with every candidate in it.",
+        "headers": {"Location": {"description": "DELETE ends the peer.", "schema": {"type": "string"}}},
+    },
+    413: {"model": models.Problem, "description": "The offer is too large."},
+    415: {"model": models.Problem, "description": "The body is not SDP."},
+    501: {"model": models.Problem, "description": "The extra `webrtc` is not installed."},
+    502: {"model": models.Problem, "description": "A server of `webrtc.ice_servers` does not do its work."},
+}
 _LIVE: dict[str, Any] = {"video/webm": {}, "multipart/x-mixed-replace": {}, "text/event-stream": {}}
 
 
 class Captions(Response):
     media_type = "text/vtt"
+
+
+class Answer(Response):
+    media_type = SDP
 
 
 class ApiRoutes:
@@ -122,6 +137,25 @@ class ApiRoutes:
             methods=["GET"],
             response_class=StreamingResponse,
             responses=_PROBLEMS | {200: {"content": _LIVE, "description": "The live stream."}},
+        )
+        add(
+            "/sessions/{session_id}/webrtc",
+            self.webrtc,
+            methods=["POST"],
+            status_code=201,
+            response_class=Answer,
+            responses=_PROBLEMS | _PEER,
+            openapi_extra={
+                "requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}
+            },
+        )
+        add(
+            "/sessions/{session_id}/webrtc/{peer_id}",
+            self.webrtc_end,
+            methods=["DELETE"],
+            status_code=204,
+            responses=_PROBLEMS
+            | {404: {"model": models.Problem, "description": "There is no such session or peer."}},
         )
         add("/health", self.health, methods=["GET"])
         add("/pipeline/status", self.pipeline, methods=["GET"])
@@ -270,6 +304,20 @@ class ApiRoutes:
         kind = 'video/webm; codecs="vp8,opus"'
         return StreamingResponse(video(stream), media_type=kind, headers=headers)
 
+    async def webrtc(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
+        """See, hear and speak to the session over WebRTC: the body is an offer (SDP) with every candidate in
+        it, as in WHEP. A session has one peer; the one before is disconnected."""
+        peer, answer = await connect(request, _talks(request), talk, self._settings.webrtc)
+        location = request.url_for("webrtc_end", session_id=talk.id, peer_id=peer.id).path
+        return Answer(answer, 201, {"Location": location, "Cache-Control": "no-store"})
+
+    async def webrtc_end(self, talk: Annotated[Talk, Depends(_talk_of)], peer_id: str) -> Response:
+        """Disconnect the peer; the session goes on."""
+        if talk.peer is None or talk.peer.id != peer_id:
+            raise ApiError("NO_SUCH_PEER", "The session has no such peer.")
+        talk.peer.close()
+        return Response(status_code=204)
+
     async def socket(self, socket: WebSocket, session_id: str) -> None:
         """`WS /api/v1/sessions/{id}/ws`."""
         talks: Talks = socket.app.state.talks
@@ -305,7 +353,7 @@ class ApiRoutes:
             "stages": state.brain.status() | {"avatar": state.faces.figures(), "pictures": state.pictures.figures()},
             "face": state.faces.status() | {"worker": state.sessions.parts.animator.status()},
             "pictures": state.pictures.status(),
-            "sessions": {"total": len(state.sessions), "api": len(state.talks)},
+            "sessions": {"total": len(state.sessions), "api": len(state.talks), "webrtc": state.talks.peers},
         }
         return JSONResponse(body)
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,6 +21,9 @@ from visavis.video import Size
 from visavis.video.live import LiveStream
 from visavis.video.studio import Portrait
 from visavis.wires.api import Output
+
+if TYPE_CHECKING:
+    from visavis.video.webrtc import Peer  # an extra
 
 REMEMBERED = 10_000
 """Ended sessions that are told from those that never were."""
@@ -51,6 +54,8 @@ class Talk:
     portrait: Portrait | None = None
     stream: LiveStream | None = None
     """What is drawn of it; made by `Talks.portrait` and `Talks.stream` when somebody first watches."""
+    peer: Peer | None = None
+    """Who is connected over WebRTC."""
     hearing: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while a recording is taken in: two at once would be one utterance."""
 
@@ -73,6 +78,11 @@ class Talks:
     def all(self) -> list[Talk]:
         """Those that callers of the api see, oldest first."""
         return [talk for talk in self._talks.values() if talk.listed]
+
+    @property
+    def peers(self) -> int:
+        """How many are connected over WebRTC."""
+        return sum(talk.peer is not None for talk in self._talks.values())
 
     @property
     def input_rate(self) -> int:
@@ -136,6 +146,25 @@ class Talks:
         if talk.stream is None:
             talk.stream = self._pictures.stream(portrait)
         return talk.stream
+
+    def show(self, talk: Talk, peer: Peer, stream: LiveStream) -> None:
+        """From now on `peer` watches the stream of the session, instead of the one before."""
+        if talk.peer is not None:
+            talk.peer.close()
+        talk.peer = peer
+        if talk.id in self._talks:
+            stream.join(peer)
+        else:  # it has ended meanwhile
+            peer.close()
+        self._tasks.start_soon(self._serve, talk, peer, stream)
+
+    async def _serve(self, talk: Talk, peer: Peer, stream: LiveStream) -> None:
+        try:
+            await peer.run()
+        finally:
+            stream.leave(peer)
+            if talk.peer is peer:
+                talk.peer = None
 
     def touch(self, talk: Talk) -> None:
         """Something happens in it."""

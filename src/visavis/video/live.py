@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from math import exp
-from typing import Literal
+from typing import Literal, Protocol
 
 import anyio
 import numpy as np
@@ -103,6 +103,20 @@ class Viewer:
             yield piece
 
 
+class FrameViewer(Protocol):
+    """Somebody who takes the frames themselves, and never makes the stream wait."""
+
+    kind: Literal["frames"]
+
+    def give(self, picture: Picture, pcm: bytes) -> None:
+        """The next frame: its sound is as long as its picture is seen."""
+        ...
+
+    def close(self) -> None:
+        """There are no more."""
+        ...
+
+
 class LiveStream:
     """The stream of one session; it runs while anybody watches it. `wants_jpeg` as of `Watcher`."""
 
@@ -114,7 +128,7 @@ class LiveStream:
         self._life = Life(seed, self._media.fps)
         self._state: ev.State = "idle"
         self._timeline = Timeline()
-        self._viewers: list[Viewer] = []
+        self._viewers: list[Viewer | FrameViewer] = []
         self._webm: LiveWebM | None = None
         self._scope: anyio.CancelScope | None = None
         self._face = np.zeros(COUNT, np.float32)
@@ -131,14 +145,14 @@ class LiveStream:
     def watched(self) -> bool:
         return bool(self._viewers)
 
-    def join(self, viewer: Viewer) -> None:
+    def join(self, viewer: Viewer | FrameViewer) -> None:
         self._viewers.append(viewer)
         if self._scope is None:
             self._scope = anyio.CancelScope()
             self._portrait.join(self)
             self._tasks.start_soon(self._run, self._scope)
 
-    def leave(self, viewer: Viewer) -> None:
+    def leave(self, viewer: Viewer | FrameViewer) -> None:
         viewer.close()
         if viewer in self._viewers:
             self._viewers.remove(viewer)
@@ -229,6 +243,8 @@ class LiveStream:
         if jpeg is not None:
             for viewer in [viewer for viewer in self._viewers if viewer.kind == "mjpeg"]:
                 viewer.give(jpeg)
+        for taker in [viewer for viewer in self._viewers if viewer.kind == "frames"]:
+            taker.give(picture, pcm)
 
     async def _encode(self, pcm: bytes, picture: Picture) -> None:
         if self._webm is None:
