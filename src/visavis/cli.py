@@ -263,7 +263,7 @@ def version() -> None:
 
 def _settings(options: dict[str, Any], config: Path | None) -> Settings:
     settings = load_settings(options, config, os.environ, Path.cwd())
-    logs.set_up(debug=settings.debug)
+    logs.set_up(settings.logs, debug=settings.debug)
     return settings
 
 

@@ -93,6 +93,8 @@ class ServerSettings(Section):
     """Conversations at the same time; further clients are told to come back."""
     resume_seconds: float = Field(30.0, ge=0, le=600)
     """How long a dropped conversation waits for its client."""
+    drain_seconds: float = Field(10.0, ge=0, le=600)
+    """How long turns may go on when the server is told to stop."""
     workers: int = Field(2, ge=1, le=64)
     """Threads that run models (speech, language, turn-taking)."""
     api_base: Annotated[str, AfterValidator(_web_address)] = ""
@@ -552,6 +554,17 @@ class LimitSettings(Section):
     """Longest time in which the body of a request must have arrived."""
 
 
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: for people at a terminal, JSON for everything else."""
+
+
+class MetricsSettings(Section):
+    enabled: bool = True
+    """`/metrics` answers; with `auth`, only administrators."""
+
+
 class Settings(Section):
     agent: str = "embedded"
     avatar: Annotated[str, AfterValidator(_avatar)] = "mia"
@@ -590,3 +603,5 @@ class Settings(Section):
     mcp: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,31}$")], McpServerSettings] = {}
     """Servers whose tools the agent may use, by names of your own."""
     conversations: ConversationSettings = ConversationSettings()
+    logs: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()

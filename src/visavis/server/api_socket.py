@@ -65,7 +65,7 @@ class ApiConnection:
 
     async def _close_with_the_session(self) -> None:
         await self._talk.seat.ended.wait()
-        self._line.outbox.close(1000, "the session has ended")
+        self._line.outbox.close(*(self._talk.seat.farewell or (1000, "the session has ended")))
 
     def _take(self, message: Message) -> None:
         self._talks.touch(self._talk)

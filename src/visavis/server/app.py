@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,16 @@ from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
+from visavis.logs import log_turns
+from visavis.metrics import Metrics
 from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
+from visavis.server.lines import Lines
 from visavis.server.pictures import Pictures
 from visavis.server.refusals import ApiError, refuse
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
+from visavis.server.routes_operations import OperationRoutes, figures
 from visavis.server.routes_page import PageRoutes
 from visavis.server.sessions import Sessions
 from visavis.server.sockets import Connection
@@ -78,7 +83,8 @@ def create_app(
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
                 tools.add(search_knowledge(library))
             animator, seed = Animator(executor), settings.assistant.seed
-            parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library)
+            hears = (app.state.metrics.hear, log_turns)
+            parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library, hears)
             async with anyio.create_task_group() as tasks:
                 app.state.mcp = await _connect_servers(settings, tools, tasks)
                 if library is not None:
@@ -94,6 +100,7 @@ def create_app(
                     app.state.sessions, tasks, pictures, settings.api.session_minutes * 60
                 )
                 app.state.faces, app.state.started = faces, time.monotonic()
+                app.state.metrics.also(partial(figures, app))
                 yield
                 page.close()
                 tasks.cancel_scope.cancel()
@@ -106,13 +113,14 @@ def create_app(
     app = FastAPI(
         title="Visavis", version=visavis.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
-    app.state.settings = settings
+    app.state.settings, app.state.lines, app.state.metrics = settings, Lines(), Metrics()
     if origins := settings.server.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_websocket_route("/ws", widget)
     app.add_api_websocket_route("/", frames)
+    app.include_router(OperationRoutes(settings).router())
     app.include_router(ApiRoutes(settings).router())
     app.include_router(page.router())
     for error in (ApiError, NoSuchTalk, RequestValidationError, VisavisError):

@@ -66,9 +66,11 @@ class FramesConnection:
             await self._refuse(1008, ev.Problem("BAD_AVATAR", f"There is no avatar {self._avatar[:40]!r}."))
             return
         try:
-            self._talk = self._talks.create(self._avatar, media=MEDIA, id=self._wire.session_id, listed=False)
-        except Full:
-            await self._refuse(1013, ev.Problem("SERVER_FULL", "All places are taken; please try later."))
+            self._talk = self._talks.create(
+                self._avatar, media=MEDIA, id=self._wire.session_id, listed=False, dialect="frames"
+            )
+        except Full as full:
+            await self._refuse(1013, ev.Problem(full.code, str(full)))
             return
         portrait = await self._talks.portrait(self._talk)
         self._line.outbox.put(self._wire.connected(time.time()))
@@ -90,7 +92,7 @@ class FramesConnection:
 
     async def _close_with_the_session(self, talk: Talk) -> None:
         await talk.seat.ended.wait()
-        self._line.outbox.close(1011, "the conversation has ended")
+        self._line.outbox.close(*(talk.seat.farewell or (1011, "the conversation has ended")))
 
     def _take(self, message: Message) -> None:
         if self._talk is None:

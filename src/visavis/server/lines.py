@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from visavis import events as ev
+from visavis.errors import VisavisError
 from visavis.server.protocol import TRANSPORT
 from visavis.wires import BadMessage, Message
 
@@ -21,8 +23,8 @@ CLOSE_SECONDS = 1.0
 """How long a last message may take to leave before the line is cut."""
 
 
-class Full(Exception):
-    """There is no room for another conversation."""
+class Full(VisavisError):
+    """There is no room for another conversation, or there soon is no server."""
 
 
 class Outbox:
@@ -63,6 +65,11 @@ class Outbox:
             self._changed.set()
             self.closed.set()
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._size
+
     async def get(self) -> Message | None:
         """The next message; None when all is sent and the connection is to be closed."""
         while not self._queue:
@@ -73,6 +80,31 @@ class Outbox:
         _, message = self._queue.popleft()
         self._size -= len(message)
         return message
+
+
+class Lines:
+    """Those of a server, and what clients were told was wrong with what they sent."""
+
+    def __init__(self) -> None:
+        self._open: set[Line] = set()
+        self.problems: Counter[str] = Counter()
+        """By code."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def having(self, line: Line) -> Iterator[None]:
+        """While it is open."""
+        self._open.add(line)
+        try:
+            yield
+        finally:
+            self._open.remove(line)
+
+    def waiting(self) -> list[int]:
+        """Bytes in each outbox."""
+        return [line.outbox.size for line in self._open]
 
 
 class Line:
@@ -93,19 +125,25 @@ class Line:
     ) -> None:
         """`idle_seconds`: how long neither side may say anything."""
         self.outbox = Outbox(outbox_bytes)
-        self._socket, self._max_bytes, self._take, self._tell = socket, max_bytes, take, tell
+        self._socket, self._max_bytes, self._take, self._say = socket, max_bytes, take, tell
         self._idle = idle_seconds
         self._written = anyio.Event()
         self._bad = 0
+        self._lines: Lines = socket.app.state.lines
 
     async def run(self) -> int:
         """Serve an accepted connection to its end; returns the client's close code."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._write)
-            tasks.start_soon(self._guard)
-            code = await self._read()
-            tasks.cancel_scope.cancel()
+        with self._lines.having(self):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write)
+                tasks.start_soon(self._guard)
+                code = await self._read()
+                tasks.cancel_scope.cancel()
         return code
+
+    def _tell(self, problem: ev.Problem) -> None:
+        self._lines.problems[problem.code] += 1
+        self._say(problem)
 
     async def _read(self) -> int:
         while True:
@@ -131,9 +169,9 @@ class Line:
         try:
             self._take(message)
             self._bad = 0
-        except Full:
-            self._tell(ev.Problem("SERVER_FULL", "All places are taken; please try again in a minute."))
-            self.outbox.close(1013, "server full")
+        except Full as full:
+            self._tell(ev.Problem(full.code, str(full)))
+            self.outbox.close(1013, str(full))
         except BadMessage as error:
             self._tell(ev.Problem(error.code, str(error)))
             self._bad += 1

@@ -23,6 +23,7 @@ STATUS = {
     "NO_SOUND": 415,
     "BAD_SOUND": 415,
     "SERVER_FULL": 503,
+    "SERVER_STOPPING": 503,
     "MISSING_EXTRA": 501,
     "MUSE_UNREACHABLE": 502,
     "ICE_FAILED": 502,
@@ -30,7 +31,7 @@ STATUS = {
 }
 """HTTP status of an error's code; 422 for the others."""
 RETRY_AFTER = 30
-"""Seconds after which a full server may have room."""
+"""Seconds after which a full server may have room, or one that stops is back."""
 
 
 class ApiError(Exception):
@@ -59,5 +60,5 @@ def refuse(request: Request, error: Exception) -> Response:
             return JSONResponse(body, 422)
         case _:
             raise error
-    headers = {"Retry-After": str(RETRY_AFTER)} if code == "SERVER_FULL" else None
+    headers = {"Retry-After": str(RETRY_AFTER)} if STATUS.get(code) == 503 else None
     return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)

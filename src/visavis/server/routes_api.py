@@ -29,7 +29,6 @@ from visavis.exports import glb
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
 from visavis.server.hearing import hear
-from visavis.server.lines import Full
 from visavis.server.refusals import ApiError
 from visavis.server.signalling import SDP, connect
 from visavis.server.streams import BOUNDARY, events, pictures, video
@@ -175,12 +174,7 @@ class ApiRoutes:
             **{name: value for name, value in given.items() if value is not None},
         )
         media = Media(fps=self._settings.video.fps)
-        try:
-            talk = talks.create(
-                avatar, media=media, brief=brief, output=wanted.output, metadata=wanted.metadata
-            )
-        except Full:
-            raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
+        talk = talks.create(avatar, media=media, brief=brief, output=wanted.output, metadata=wanted.metadata)
         return models.Session(**self._described(request, talk))
 
     async def index(

@@ -32,7 +32,6 @@ from visavis.audio import Media, to_float
 from visavis.exports import glb
 from visavis.memory import Memory
 from visavis.server.brain import Brain
-from visavis.server.lines import Full
 from visavis.server.refusals import ApiError
 from visavis.server.streams import video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
@@ -238,12 +237,9 @@ class PageRoutes:
     async def _open(self, request: Request, avatar: str) -> Talk:
         reader = await anyio.to_thread.run_sync(request.app.state.brain.reader)
         media = Media(fps=self._settings.video.fps)
-        try:
-            return _talks(request).create(
-                avatar, media=media, id=str(uuid.uuid4()), listed=False, agent=reader
-            )
-        except Full:
-            raise ApiError("SERVER_FULL", "All places are taken; please try again in a minute.") from None
+        return _talks(request).create(
+            avatar, media=media, id=str(uuid.uuid4()), listed=False, agent=reader, dialect="page"
+        )
 
     def _visit(self, talk: Talk) -> Visit:
         return self._visits.setdefault(talk, Visit(self._new_memory()))

@@ -9,9 +9,10 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from rich.console import Console
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visavis.errors import VisavisError, for_people
 from visavis.server.app import create_app
+from visavis.server.draining import drained
 from visavis.server.protocol import Protocol
 from visavis.settings import Settings
 
@@ -66,7 +68,8 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
     `page` is what a browser is pointed to, "" the conversation; `recording`: see `create_app`.
     Raises what kept the application from starting.
     """
-    application = Startup(create_app(settings, recording))
+    app = create_app(settings, recording)
+    application = Startup(app)
     config = uvicorn.Config(
         application,
         ws=Protocol,
@@ -77,9 +80,12 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config, lambda: _ready(settings, page))
-    with suppress(KeyboardInterrupt):  # uvicorn repeats the signal after shutting down
-        server.run(sockets=[sock])
+
+    async def drain(hurry: Callable[[], bool]) -> None:
+        await drained(app.state.sessions, settings.server.drain_seconds, hurry)
+
+    server = Server(config, lambda: _ready(settings, page), drain)
+    server.run(sockets=[sock])
     gc.unfreeze()  # so that native libraries see their objects go before they go themselves
     gc.collect()
     if application.failure is not None:
@@ -87,11 +93,24 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
 
 
 class Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready; the first signal lets conversations finish, the second ends at once."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        drain: Callable[[Callable[[], bool]], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._drain = on_ready, drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain(lambda: self.force_exit)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +18,7 @@ from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.conversations.store import Store
+from visavis.server.lines import Full
 from visavis.session import Client, Parts, Past, Session
 
 
@@ -32,8 +36,16 @@ class Seat:
     session: Session
     token: str
     ended: anyio.Event
+    dialect: str = "widget"
+    since: float = field(default_factory=time.monotonic)
     client: Sitter | None = None
     expiry: anyio.CancelScope | None = None
+    farewell: tuple[int, str] | None = None
+    """What its connections are closed with, when it is the server that ends the session."""
+
+    def end(self, code: int, reason: str) -> None:
+        self.farewell = (code, reason)
+        self.session.close()
 
 
 class Sessions:
@@ -49,15 +61,29 @@ class Sessions:
     ) -> None:
         """`store` writes conversations down, if there is one."""
         self.parts, self._store = parts, store
-        self._tasks, self._limit, self._patience = tasks, limit, resume_seconds
+        self._tasks, self.limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
+        self.draining = False
+        """The server is about to stop: nobody new is let in."""
+        self.opened: Counter[str] = Counter()
+        """Sessions since the start, by dialect."""
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(tuple(self._seats.values()))
 
     def __len__(self) -> int:
         return len(self._seats)
 
     @property
     def full(self) -> bool:
-        return len(self._seats) >= self._limit
+        return len(self._seats) >= self.limit
+
+    def check_room(self) -> None:
+        """Raises `Full` when nobody new is let in."""
+        if self.draining:
+            raise Full("SERVER_STOPPING", "The server is about to restart; please try again in a few seconds.")
+        if self.full:
+            raise Full("SERVER_FULL", "All places are taken; please try again in a minute.")
 
     def open(
         self,
@@ -66,8 +92,11 @@ class Sessions:
         media: Media,
         brief: Brief | None = None,
         agent: AgentEngine | None = None,
+        dialect: str = "widget",
     ) -> Seat:
-        """A new conversation; its agent, `agent` or the server's, is opened in the server's task group."""
+        """A new conversation; its agent, `agent` or the server's, is opened in the server's task group.
+        Raises `Full`."""
+        self.check_room()
         ended = anyio.Event()
 
         def on_end() -> None:
@@ -81,14 +110,15 @@ class Sessions:
             conversation, past = _with_past(self._store, session_id, token, media)
         parts = self.parts if agent is None else replace(self.parts, agent=agent)
         session = Session(session_id, parts, conversation, on_end, brief, past)
-        seat = self._seats[token] = Seat(session, token, ended)
+        seat = self._seats[token] = Seat(session, token, ended, dialect)
+        self.opened[dialect] += 1
         self._tasks.start_soon(session.run, name=f"session {session_id}")
         return seat
 
     def resume(self, token: str, media: Media) -> Seat | None:
         """The conversation that waits for the holder of this token, or was written down, if there is one."""
         seat = self._seats.get(token)
-        if seat is None and self._store is not None and not self.full:
+        if seat is None and self._store is not None:
             known = self._store.known(token)
             return None if known is None else self.open(known.id, token, media)
         if seat is not None and seat.expiry is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from starlette.websockets import WebSocket
 
 from visavis import events as ev
-from visavis.server.lines import Full, Line
+from visavis.server.lines import Line
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
 from visavis.wires import BadMessage, Hello, Message
 from visavis.wires.widget import WidgetWire
@@ -43,13 +43,16 @@ class Connection:
 
     def ended(self) -> None:
         """The conversation has ended by itself."""
-        self._line.outbox.close(1011, "the conversation has ended")
+        farewell = self._seat.farewell if self._seat is not None else None
+        self._line.outbox.close(*(farewell or (1011, "the conversation has ended")))
 
     # -- the network's side ------------------------------------------------------------------------------
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
         await self._socket.accept()
         self._put_config(resumed=False)
+        if self._sessions.draining:  # here, so that nobody is told that what they resume is over
+            self._line.outbox.close(1013, "the server is about to restart")
         code = 1006
         try:
             code = await self._line.run()
@@ -74,8 +77,6 @@ class Connection:
     def _sit(self) -> Seat:
         """The session of this connection, opened by the first thing the client says."""
         if self._seat is None:
-            if self._sessions.full:
-                raise Full
             brief = replace(self._sessions.parts.brief, avatar=self._avatar)
             seat = self._sessions.open(self._wire.session_id, self._token, self._wire.media, brief)
             self._take_seat(seat)

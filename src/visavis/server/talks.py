@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.server.audience import Audience, Record
-from visavis.server.lines import Full
 from visavis.server.pictures import Pictures
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
 from visavis.video import Size
@@ -105,14 +104,13 @@ class Talks:
         id: str = "",
         listed: bool = True,
         agent: AgentEngine | None = None,
+        dialect: str = "api",
     ) -> Talk:
         """`listed`: callers of the api see it. `agent` instead of the server's. Raises `Full`."""
-        if self._sessions.full:
-            raise Full
         brief = replace(brief or self._sessions.parts.brief, avatar=avatar)
         record = Record()
         audience = Audience(record)
-        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent)
+        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent, dialect)
         seat.session.attach(audience)
         talk = Talk(seat, audience, record, media, output, avatar, metadata or {}, listed)
         self._talks[talk.id] = talk

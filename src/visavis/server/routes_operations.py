@@ -1,0 +1,152 @@
+"""For those who run the server: `/ready`, and `/metrics` for Prometheus or, as JSON, what happens now."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import Metric
+
+import visavis
+from visavis.metrics import Metrics, counter, gauge, percentile
+from visavis.server.refusals import RETRY_AFTER
+from visavis.settings import Settings
+from visavis.video.degrade import Quality
+
+
+class OperationRoutes:
+    """The handlers. What they read is there once the application has started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/ready", ready, methods=["GET"])
+        if self._settings.metrics.enabled:
+            router.add_api_route("/metrics", metrics, methods=["GET"])
+        return router
+
+
+async def ready(request: Request) -> Response:
+    """200 when another conversation can begin here, otherwise 503 with the reason."""
+    sessions = request.app.state.sessions
+    reason = "stopping" if sessions.draining else "full" if sessions.full else None
+    body = {
+        "ready": reason is None,
+        "reason": reason,
+        "sessions": len(sessions),
+        "max_sessions": sessions.limit,
+    }
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(RETRY_AFTER)} if reason else {})
+    return JSONResponse(body, 503 if reason else 200, headers=headers)
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format; with `Accept: application/json` the live sessions and their latencies."""
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse(live(request.app), headers=headers)
+    counters: Metrics = request.app.state.metrics
+    return Response(counters.text(), media_type=CONTENT_TYPE_LATEST, headers=headers)
+
+
+def live(app: FastAPI) -> dict[str, Any]:
+    """What happens now. Times are milliseconds unless a name says otherwise."""
+    state, counters = app.state, app.state.metrics
+    latency = {f"p{share}_ms": _ms(percentile(counters.latencies, share / 100)) for share in (50, 95)}
+    sessions = [
+        {
+            "session": seat.session.id,
+            "dialect": seat.dialect,
+            "state": seat.session.state,
+            "away": seat.expiry is not None,
+            "age_s": round(time.monotonic() - seat.since, 1),
+            "turn": seat.session.turn,
+            "ledger": counters.last.get(seat.session.id, {}),
+        }
+        for seat in state.sessions
+    ]
+    return {
+        "version": visavis.__version__,
+        "uptime_s": round(time.monotonic() - state.started, 1),
+        "draining": state.sessions.draining,
+        "max_sessions": state.sessions.limit,
+        "sessions": sessions,
+        "turns": {"recent": len(counters.latencies), **latency},
+        "frames": counters.frames,
+        "outbox_bytes": sum(state.lines.waiting()),
+        "stages": _stages(app),
+        "pictures": state.pictures.status(),
+    }
+
+
+def figures(app: FastAPI) -> Iterable[Metric]:
+    """What the parts of the server count themselves, read when somebody asks."""
+    state, sessions, lines = app.state, app.state.sessions, app.state.lines
+    now = Counter((seat.dialect, seat.session.state) for seat in sessions)
+    yield gauge("visavis_build", "Always 1; the version is a label.", {(visavis.__version__,): 1}, "version")
+    yield gauge("visavis_uptime_seconds", "Since it was loaded.", {(): time.monotonic() - state.started})
+    yield gauge("visavis_sessions", "Conversations now.", now, "dialect", "state")
+    yield gauge("visavis_sessions_limit", "Most conversations at a time.", {(): sessions.limit})
+    opened = {(dialect,): count for dialect, count in sessions.opened.items()}
+    yield counter("visavis_sessions_opened", "Conversations that began.", opened, "dialect")
+    yield gauge("visavis_draining", "1 while the server is about to stop.", {(): sessions.draining})
+    yield counter("visavis_frames", "Frames of avatars that were sent.", {(): state.metrics.frames})
+    yield from _connections(lines.waiting(), lines.problems)
+    yield from _queues(state.sessions.parts.animator, state.brain.workers)
+    yield from _models(_stages(app))
+    pictures = state.pictures.status()
+    quality = {(): Quality[pictures["quality"].upper()]}
+    yield gauge("visavis_picture_quality", "What is given up: 0 nothing, 3 all but one picture.", quality)
+    yield gauge("visavis_picture_load", "Share of the drawing thread's time.", {(): pictures["load"]})
+
+
+def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]:
+    yield gauge("visavis_connections", "Open WebSockets.", {(): len(waiting)})
+    yield gauge("visavis_outbox_bytes", "That wait to be sent, of all connections.", {(): sum(waiting)})
+    fullest = {(): max(waiting, default=0)}
+    yield gauge("visavis_outbox_fullest_bytes", "That wait for the slowest client.", fullest)
+    refused = {(code,): count for code, count in problems.items()}
+    yield counter("visavis_refused_messages", "Messages of clients that were wrong.", refused, "code")
+
+
+def _queues(face: Any, models: Any) -> Iterable[Metric]:
+    """Of the face worker, and of the threads for models."""
+    calls = {("face",): face.jobs, ("models",): models.calls}
+    yield counter("visavis_queue_calls", "Calls that went through a queue.", calls, "queue")
+    waited = {("face",): face.waited, ("models",): models.waited}
+    yield counter("visavis_queue_waited", "Those that had to wait.", waited, "queue")
+    seconds = {("face",): face.wait_seconds, ("models",): models.wait_seconds}
+    yield counter("visavis_queue_wait_seconds", "How long they waited, in all.", seconds, "queue")
+    yield gauge("visavis_queue_length", "Jobs that wait now.", {("face",): face.waiting}, "queue")
+
+
+def _stages(app: FastAPI) -> dict[str, dict[str, Any]]:
+    """Every model, the faces and the pictures, in figures."""
+    state = app.state
+    return {**state.brain.status(), "avatar": state.faces.figures(), "pictures": state.pictures.figures()}
+
+
+def _models(stages: dict[str, dict[str, Any]]) -> Iterable[Metric]:
+    calls = {(name,): known["calls"] for name, known in stages.items()}
+    yield counter("visavis_stage_calls", "Calls of a model, or pictures that were drawn.", calls, "stage")
+    errors = {(name,): known["errors"] for name, known in stages.items()}
+    yield counter("visavis_stage_errors", "Those that failed.", errors, "stage")
+    times = {
+        (name, f"0.{share}"): known[f"p{share}_ms"] / 1000
+        for name, known in stages.items()
+        for share in (50, 95)
+        if known[f"p{share}_ms"] is not None
+    }
+    about = "How long the last calls of a model took."
+    yield gauge("visavis_stage_recent_seconds", about, times, "stage", "quantile")
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
