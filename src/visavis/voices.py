@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -43,12 +44,15 @@ class Character:
 OWN = Character()
 
 
-def character_of(avatar: str) -> Character:
-    """The character of one of the package's avatars; for others the voice's own."""
+@cache
+def characters() -> dict[str, Character]:
+    """Of the package's avatars."""
     cast: dict[str, Any] = json.loads(
         (files("visavis") / "avatars" / "avatars.json").read_text(encoding="utf-8")
     )
-    for entry in cast["avatars"]:
-        if entry["id"] == avatar:
-            return Character(**entry.get("voice", {}))
-    return OWN
+    return {entry["id"]: Character(**entry.get("voice", {})) for entry in cast["avatars"]}
+
+
+def character_of(avatar: str) -> Character:
+    """The character of one of the package's avatars; for others the voice's own."""
+    return characters().get(avatar, OWN)

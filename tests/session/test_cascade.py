@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from tests import vtime
 from tests.cascade_fakes import (
     BRIEF,
     COUGH,
@@ -924,3 +925,20 @@ def test_an_interruption_closes_a_streamed_voice() -> None:
     assert it.story()[:2] == ["ReplyStarted", "ReplyText"]
     assert len([event for _, event in it.happened if isinstance(event, ev.ReplyAudio)]) == 1
     assert voice.closed == 1
+
+
+def test_a_voice_that_can_be_anybodys_fits_the_avatar() -> None:
+    class Cast(Voice):
+        def of_avatar(self, avatar: str) -> Cast:
+            return self if avatar == "stranger" else Cast()
+
+    async def main() -> None:
+        stages = replace(Talk().stages(), tts=Cast())
+        kenji = await stages.cast_as("kenji")
+        assert kenji.tts is not stages.tts
+        assert (kenji.llm, kenji.workers) == (stages.llm, stages.workers)
+        assert await stages.cast_as("kenji") is kenji
+        assert await stages.cast_as("stranger") is stages
+        assert await stages.cast_as("") is stages
+
+    vtime.run(main())

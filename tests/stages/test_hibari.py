@@ -11,6 +11,7 @@ from visavis.stages.ipa import LETTERS
 from visavis.stages.passages import SpokenWord, breaths
 from visavis.stages.phones import LONGEST_TEXT, Phone, louder, phones_of, trim, words_of
 from visavis.stages.tts_hibari import DURATIONS, GAIN, LAG, MAX_PHONEMES, RATE, UNIT, Hibari
+from visavis.voices import character_of
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +166,12 @@ def test_louder_never_clips_and_never_bends_quiet_sound() -> None:
 
 def test_symbols_of_ipa_are_letters() -> None:
     assert all(symbol.isalpha() for symbol in LETTERS.values())
+
+
+def test_the_voice_of_an_avatar_is_another_one_on_the_same_network(voice: Hibari) -> None:
+    pip = voice.of_avatar("pip")
+    assert pip is not voice
+    assert pip("Hello there.").pcm != voice("Hello there.").pcm
+    assert pip("Hello there.").pcm == Hibari(character=character_of("pip"))("Hello there.").pcm
+    assert [word.text for word in pip("Hello there.").words] == ["Hello", "there."]
+    assert voice.of_avatar("somebody's own") is voice

@@ -45,10 +45,11 @@ class Cascade:
         # The demo brain is too small to find anything in what it is told.
         told = brief.instructions if self.names["llm"] == DEMO_BRAIN else brief.informed
         memory = Memory(told, self.assistant.memory_turns, history=brief.history)
+        stages = await self.stages.cast_as(brief.avatar)
         async with anyio.create_task_group() as tasks:
             hears = base(brief.language) if brief.language else None
             language = hears or self._language
-            agent = Interlocutor(self.stages, memory, tasks, language, hears, brief.tools, brief.library)
+            agent = Interlocutor(stages, memory, tasks, language, hears, brief.tools, brief.library)
             try:
                 yield agent
             finally:

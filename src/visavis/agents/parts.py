@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import structlog
 
 from visavis.meters import Meter
 from visavis.stages import (
+    CastTextToSpeech,
     EndOfTurn,
     LanguageModel,
     Samples,
@@ -42,7 +43,7 @@ class Said:
     """The sound of the clauses that were said last: at most `limit` of them, and `MOST_BYTES`."""
 
     def __init__(self, limit: int = 0) -> None:
-        self._limit, self._bytes = limit, 0
+        self.limit, self._bytes = limit, 0
         self._clauses: OrderedDict[Clause, tuple[Speech, ...]] = OrderedDict()
 
     def find(self, clause: Clause) -> tuple[Speech, ...] | None:
@@ -58,7 +59,7 @@ class Said:
             self._bytes -= _size(self._clauses.pop(clause))
         self._clauses[clause] = pieces
         self._bytes += _size(pieces)
-        while len(self._clauses) > self._limit or self._bytes > MOST_BYTES:
+        while len(self._clauses) > self.limit or self._bytes > MOST_BYTES:
             self._bytes -= _size(self._clauses.popitem(last=False)[1])
 
 
@@ -93,6 +94,19 @@ class Stages:
     workers: Workers
     meters: dict[str, Meter] = field(default_factory=meters)
     said: Said = field(default_factory=Said)
+    cast: dict[str, Stages] = field(default_factory=dict)
+    """The same with the voices of other avatars, by their names."""
+
+    async def cast_as(self, avatar: str) -> Stages:
+        """These, with the voice of an avatar if the voice can be anybody's."""
+        if not avatar or not isinstance(self.tts, CastTextToSpeech):
+            return self
+        if avatar not in self.cast:
+            tts = await self.workers.run(self.tts.of_avatar, avatar)
+            if tts is self.tts:
+                return self
+            self.cast[avatar] = replace(self, tts=tts, said=Said(self.said.limit))
+        return self.cast[avatar]
 
     async def finished(self, audio: Samples) -> float:
         """The probability that the speaker has finished; 0 when the model fails: silence must decide."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ from visavis.agents import Brief, parts
 from visavis.agents.parts import Said
 from visavis.agents.reply import Reply
 from visavis.meters import Meter
-from visavis.stages import LISTEN_RATE, LanguageModel, Message, TextToSpeech
+from visavis.stages import LISTEN_RATE, CastTextToSpeech, LanguageModel, Message, TextToSpeech
 from visavis.tools import Tool
 from visavis.workers import Workers
 
@@ -51,8 +51,11 @@ class Reader:
 
     @asynccontextmanager
     async def open(self, brief: Brief) -> AsyncIterator[ReaderAgent]:
+        engine = self
+        if brief.avatar and isinstance(self.tts, CastTextToSpeech):
+            engine = replace(self, tts=await self.workers.run(self.tts.of_avatar, brief.avatar), said=Said())
         async with anyio.create_task_group() as tasks:
-            agent = ReaderAgent(self, tasks, brief.language or None)
+            agent = ReaderAgent(engine, tasks, brief.language or None)
             try:
                 yield agent
             finally:

@@ -20,7 +20,7 @@ from visavis.stages.english import English
 from visavis.stages.onnx import session
 from visavis.stages.passages import SpokenWord, spelled
 from visavis.stages.phones import LONGEST_TEXT, SPEECH_RATE, Phone, Wave, phones_of, speech_of
-from visavis.voices import OWN, Character, character_of
+from visavis.voices import OWN, Character, character_of, characters
 
 RATE = SPEECH_RATE
 MAX_PHONEMES = 400
@@ -56,9 +56,12 @@ class Hibari:
         self._level = self._level_of(character)
 
     def of_avatar(self, avatar: str) -> Hibari:
-        """The same network as an avatar's voice."""
+        """The same network as an avatar's voice; this one for avatars of others."""
+        character = characters().get(avatar, self._character)
+        if character == self._character:
+            return self
         voice = copy(self)
-        voice._character = character_of(avatar)
+        voice._character = character
         voice._level = self._level_of(voice._character)
         return voice
 
