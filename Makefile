@@ -4,7 +4,7 @@ BIN := .venv/bin
 KOKORO := kokoro kokoro-part2 kokoro-part3 kokoro-part4 kokoro-voices
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-lam check bench page lock clean
+.PHONY: run test test-lam test-liteavatar check bench page lock clean
 
 run: .venv/run
 	$(BIN)/visavis serve --open
@@ -27,9 +27,12 @@ check: .venv/dev
 	$(BIN)/python -m coverage combine
 	$(BIN)/python -m coverage report
 
-# The engine `lam` needs PyTorch, which is large: its tests have an environment of their own.
+# Two face engines need PyTorch, which is large: their tests have an environment of their own.
 test-lam: .venv-lam/done
 	.venv-lam/bin/python -m pytest tests/extras/lam_torch.py
+
+test-liteavatar: .venv-lam/done
+	.venv-lam/bin/python -m pytest tests/extras/liteavatar_torch.py
 
 bench: .venv/run
 	$(BIN)/python -m bench.run
@@ -61,7 +64,7 @@ lock: .venv/dev
 .venv-lam/done: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv-lam
 	.venv-lam/bin/python -m pip install --require-hashes -r requirements-dev.txt
-	.venv-lam/bin/python -m pip install --no-build-isolation -e ".[lam]"
+	.venv-lam/bin/python -m pip install --no-build-isolation -e ".[lam,liteavatar]"
 	touch $@
 
 clean:

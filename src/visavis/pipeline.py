@@ -90,6 +90,14 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("avatar", "phonemes"): {"avatar_name": "avatar"},
     ("avatar", "wav2arkit"): {"avatar_name": "avatar", "model_path": "face.model_path"},
     ("avatar", "lam"): {"avatar_name": "avatar", "model_path": "face.model_path", "gpu": "face.gpu"},
+    ("avatar", "liteavatar"): {
+        "avatar_name": "liteavatar.data",
+        "model_path": "liteavatar.weights",
+        "fps": "video.fps",
+        "enable_fast_mode": "liteavatar.fast",
+        "use_gpu": "liteavatar.gpu",
+        "threads": "liteavatar.threads",
+    },
 }
 """What the handlers that come with Visavis can be told, and the settings that this is."""
 

@@ -274,6 +274,21 @@ class FaceSettings(Section):
     """`lam`: use a GPU when there is one."""
 
 
+class LiteAvatarSettings(Section):
+    """The face engine `liteavatar` (docs/faces.md): a filmed person whose mouth is drawn."""
+
+    data: HomePath | None = None
+    """The folder of the avatar, with its networks, video and pictures."""
+    weights: HomePath = Path("lite_avatar_weights")
+    """The folder with the networks that all avatars share: model_1.onnx, model.pb, am.mvn."""
+    fast: bool = False
+    """The first pictures after 0.4 s of sound instead of 1 s, for twice the work on the sound."""
+    gpu: bool = True
+    """Use a GPU when there is one."""
+    threads: int = Field(1, ge=1, le=64)
+    """Of PyTorch, without a GPU."""
+
+
 class ModelSettings(Section):
     cache: HomePath | None = None
     """Where model files are kept; None is the platform's cache directory."""
@@ -586,6 +601,7 @@ class Settings(Section):
     kokoro: KokoroSettings = KokoroSettings()
     speech: SpeechSettings = SpeechSettings()
     face: FaceSettings = FaceSettings()
+    liteavatar: LiteAvatarSettings = LiteAvatarSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     api: ApiSettings = ApiSettings()

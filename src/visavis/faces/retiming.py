@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.arkit import Weights, neutral
+from visavis.arkit import COUNT, Weights
 from visavis.audio import Media
 
 
@@ -21,10 +21,10 @@ def between(frames: Weights, at: NDArray[np.float64]) -> Weights:
 class Retiming:
     """Frames of one turn at `fps` -> frames of `media`, interpolated at the middle of each."""
 
-    def __init__(self, fps: int, media: Media) -> None:
-        self._fps, self._media = fps, media
+    def __init__(self, fps: int, media: Media, columns: int = COUNT) -> None:
+        self._fps, self._media, self._columns = fps, media, columns
         self._samples = self._done = self._first = 0
-        self._native = neutral(0)
+        self._native = np.zeros((0, columns), np.float32)
 
     def __call__(self, native: Weights, samples: int, last: bool) -> Weights:
         """The frames of `media` that the next `native` frames decide, after `samples` more samples of sound;
@@ -37,7 +37,7 @@ class Retiming:
         at = (np.arange(done, self._done) + 0.5) * (self._fps / fps) - 0.5 - self._first
         at = np.clip(at, 0, max(len(self._native) - 1, 0))
         if not len(at) or not len(self._native):  # less sound than one sample of the model's
-            return neutral(len(at))
+            return np.zeros((len(at), self._columns), np.float32)
         result, needed = between(self._native, at), int(at[-1])
         self._first, self._native = self._first + needed, self._native[needed:]
         return result
