@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 import visavis
 from visavis import plugins
@@ -123,7 +124,7 @@ def create_app(
     app.include_router(OperationRoutes(settings).router())
     app.include_router(ApiRoutes(settings).router())
     app.include_router(page.router())
-    for error in (ApiError, NoSuchTalk, RequestValidationError, VisavisError):
+    for error in (ApiError, NoSuchTalk, RequestValidationError, HTTPException, VisavisError):
         app.add_exception_handler(error, refuse)
     app.include_router(FaceRoutes(settings, STATIC, recording).router())
     app.mount("/avatars", StaticFiles(directory=AVATARS))

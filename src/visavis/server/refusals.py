@@ -6,6 +6,7 @@ from __future__ import annotations
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from visavis.errors import VisavisError
 from visavis.server.talks import NoSuchTalk
@@ -30,6 +31,8 @@ STATUS = {
     "AGENT_TIMEOUT": 504,
 }
 """HTTP status of an error's code; 422 for the others."""
+STATUSES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+"""Codes of what the framework refuses."""
 RETRY_AFTER = 30
 """Seconds after which a full server may have room, or one that stops is back."""
 
@@ -51,6 +54,12 @@ def refuse(request: Request, error: Exception) -> Response:
             code, message = "SESSION_ENDED", "The session has ended; create another one."
         case NoSuchTalk():
             code, message = "NO_SUCH_SESSION", "There is no such session."
+        case HTTPException(status_code=400):
+            code, message = "BAD_REQUEST", "The body cannot be read: it must be JSON in UTF-8."
+        case HTTPException():
+            known = STATUSES.get(error.status_code, "REFUSED")
+            told = {"code": known, "message": f"{error.detail}."}
+            return JSONResponse(told, error.status_code, headers=error.headers)
         case RequestValidationError():
             fields = [".".join(map(str, detail["loc"])) for detail in error.errors()]
             reasons = "; ".join(

@@ -28,6 +28,7 @@ from visavis.conversations.exports import captions
 from visavis.exports import glb
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
+from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
 from visavis.server.hearing import hear
 from visavis.server.refusals import ApiError
 from visavis.server.signalling import SDP, connect
@@ -38,27 +39,6 @@ from visavis.server.waiting import Collector, Understanding, following, taking_a
 from visavis.settings import Settings
 from visavis.wires.api import turn_id
 
-Responses = dict[int | str, dict[str, Any]]
-_FULL: Responses = {503: {"model": models.Problem, "description": "The server is full: try again later."}}
-_PROBLEMS: Responses = {
-    404: {"model": models.Problem, "description": "There is no such session."},
-    410: {"model": models.Problem, "description": "The session has ended."},
-    422: {"model": models.Problem, "description": "The body or the query is wrong."},
-}
-_MEDIA: Responses = {
-    409: {"model": models.Problem, "description": "Another recording is being taken in."},
-    413: {"model": models.Problem, "description": "The recording is too large or too long."},
-    415: {"model": models.Problem, "description": "It has no sound that can be read."},
-    504: {"model": models.Problem, "description": "The agent did not answer in time."},
-}
-_RECORDINGS = {
-    kind: {"schema": {"type": "string", "format": "binary"}}
-    for kind in ("audio/wav", "audio/webm", "audio/ogg", "audio/mpeg", "audio/pcm", "audio/L16")
-} | {
-    "multipart/form-data": {
-        "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-    }
-}
 _CAPTIONS: dict[str, Any] = {
     "text/vtt": {
         "schema": {"type": "string"},
@@ -68,18 +48,22 @@ _CAPTIONS: dict[str, Any] = {
 _PEER: Responses = {
     201: {
         "description": "The answer, with every candidate in it.",
+        "content": {SDP: {"schema": {"type": "string"}, "example": "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\n"}},
         "headers": {"Location": {"description": "DELETE ends the peer.", "schema": {"type": "string"}}},
-    },
-    413: {"model": models.Problem, "description": "The offer is too large."},
-    415: {"model": models.Problem, "description": "The body is not SDP."},
-    501: {"model": models.Problem, "description": "The extra `webrtc` is not installed."},
-    502: {"model": models.Problem, "description": "A server of `webrtc.ice_servers` does not do its work."},
+    }
 }
-_LIVE: dict[str, Any] = {"video/webm": {}, "multipart/x-mixed-replace": {}, "text/event-stream": {}}
+_LIVE = {
+    "video/webm": BINARY,
+    "multipart/x-mixed-replace": BINARY,
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": 'event: state\ndata: {"state":"speaking"}\n\n',
+    },
+}
+_REPLY: Responses = {200: {"model": models.Reply, "description": "The reply (with `wait`)."}}
 
 
-class Captions(Response):
-    media_type = "text/vtt"
+Waits = Annotated[bool, Query(description="Answer with the whole reply.")]
 
 
 class Answer(Response):
@@ -97,27 +81,25 @@ class ApiRoutes:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1", tags=["api"])
         add = router.add_api_route
-        wrong: Responses = {422: _PROBLEMS[422]}
-        add("/sessions", self.create, methods=["POST"], status_code=201, responses=wrong | _FULL)
-        add("/sessions", self.index, methods=["GET"], responses=wrong)
-        add("/sessions/{session_id}", self.read, methods=["GET"], responses=_PROBLEMS)
+        one, full = problems(404, 410, 422), problems(503)
+        add("/sessions", self.create, methods=["POST"], status_code=201, responses=problems(422) | full)
+        add("/sessions", self.index, methods=["GET"], responses=problems(422))
+        add("/sessions/{session_id}", self.read, methods=["GET"], responses=one)
+        add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=one)
         add(
             "/sessions/{session_id}/captions",
             self.captions,
             methods=["GET"],
-            response_class=Captions,
-            responses=_PROBLEMS | {200: {"content": _CAPTIONS, "description": "The captions."}},
+            response_class=Response,
+            responses=one | answers("The captions.", _CAPTIONS),
         )
-        add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=_PROBLEMS)
         add(
             "/sessions/{session_id}/text",
             self.text,
             methods=["POST"],
             status_code=202,
             response_model=models.Accepted,
-            responses={200: {"model": models.Reply, "description": "The reply (with `wait`)."}}
-            | _PROBLEMS
-            | {504: _MEDIA[504]},
+            responses=_REPLY | one | problems(504),
         )
         add(
             "/sessions/{session_id}/audio",
@@ -125,39 +107,35 @@ class ApiRoutes:
             methods=["POST"],
             status_code=202,
             response_model=models.Heard,
-            responses={200: {"model": models.Reply, "description": "The reply (with `wait`)."}}
-            | _PROBLEMS
-            | _MEDIA,
-            openapi_extra={"requestBody": {"required": True, "content": _RECORDINGS}},
+            responses=_REPLY | one | problems(409, 413, 415, 504),
+            openapi_extra=takes(RECORDING),
         )
         add(
             "/sessions/{session_id}/avatar",
             self.avatar,
             methods=["GET"],
             response_class=StreamingResponse,
-            responses=_PROBLEMS | {200: {"content": _LIVE, "description": "The live stream."}},
+            responses=one | answers("The live stream.", _LIVE),
         )
         add(
             "/sessions/{session_id}/webrtc",
             self.webrtc,
             methods=["POST"],
             status_code=201,
-            response_class=Answer,
-            responses=_PROBLEMS | _PEER,
-            openapi_extra={
-                "requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}
-            },
+            response_class=Response,
+            responses=one | problems(413, 415, 501, 502) | _PEER,
+            openapi_extra=takes({SDP: {"schema": {"type": "string"}}}),
         )
         add(
             "/sessions/{session_id}/webrtc/{peer_id}",
             self.webrtc_end,
             methods=["DELETE"],
             status_code=204,
-            responses=_PROBLEMS
-            | {404: {"model": models.Problem, "description": "There is no such session or peer."}},
+            responses=one,
         )
-        add("/health", self.health, methods=["GET"])
-        add("/pipeline/status", self.pipeline, methods=["GET"])
+        unwell: Responses = {503: {"model": models.Health, "description": "Something does not work."}}
+        add("/health", self.health, methods=["GET"], response_model=models.Health, responses=unwell)
+        add("/pipeline/status", self.pipeline, methods=["GET"], response_model=models.Status)
         router.add_api_websocket_route("/sessions/{session_id}/ws", self.socket)
         return router
 
@@ -180,8 +158,8 @@ class ApiRoutes:
     async def index(
         self,
         request: Request,
-        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to leave out first.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 20,
     ) -> models.Page:
         """The sessions that live, oldest first."""
         talks = _talks(request).all()
@@ -210,7 +188,8 @@ class ApiRoutes:
     async def captions(self, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
         """What was said and heard in the turns that are over, as WebVTT; times count from the session's
         beginning."""
-        return Captions(captions(talk.record.transcript, talk.created, talk.avatar))
+        vtt = captions(talk.record.transcript, talk.created, talk.avatar)
+        return Response(vtt, media_type="text/vtt")
 
     async def end(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
         """End the session, and whatever is being said in it."""
@@ -238,7 +217,7 @@ class ApiRoutes:
 
     # -- asking --------------------------------------------------------------------------------------------
     async def text(
-        self, said: models.Text, talk: Annotated[Talk, Depends(_talk_of)], wait: bool = False
+        self, said: models.Text, talk: Annotated[Talk, Depends(_talk_of)], wait: Waits = False
     ) -> Response:
         """Say something in writing. The reply streams, or with `wait` is the answer of this call."""
         session = talk.seat.session
@@ -252,7 +231,7 @@ class ApiRoutes:
         return _whole(talk, collector)
 
     async def audio(
-        self, request: Request, talk: Annotated[Talk, Depends(_talk_of)], wait: bool = False
+        self, request: Request, talk: Annotated[Talk, Depends(_talk_of)], wait: Waits = False
     ) -> Response:
         """Say something with a recording: WAV, WebM, Ogg, MP3, or raw PCM16 (`audio/pcm;rate=16000`); as the
         body, or the first file of a form."""
@@ -281,7 +260,9 @@ class ApiRoutes:
         self,
         request: Request,
         talk: Annotated[Talk, Depends(_talk_of)],
-        format: Annotated[str, Query(pattern="^(webm|mjpeg|weights)?$")] = "",
+        format: Annotated[
+            str, Query(pattern="^(webm|mjpeg|weights)?$", description="Empty: what `Accept` asks for.")
+        ] = "",
     ) -> Response:
         """The session as it happens: an endless WebM (VP8 and Opus) that MediaSource and `<video>` take, with
         an idle face between its turns; `multipart/x-mixed-replace` JPEG (`format=mjpeg`, or asked for with

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from visavis import exports
 from visavis.errors import VisavisError, for_people
 from visavis.exports import glb, json_track
+from visavis.server.described import BINARY, answers, problems, takes
 from visavis.server.recordings import MAX_SECONDS, Animated, Engines, animate
 from visavis.settings import Settings
 from visavis.track import Track, check_fps
@@ -50,6 +51,38 @@ GONE = 499
 """Nobody is there to read this status."""
 NAME_LENGTH = 120
 
+_OFFER = {
+    "application/json": {
+        "schema": {"type": "object"},
+        "example": {
+            "engine": "net",
+            "engines": ["net", "energy"],
+            "formats": list(FORMATS),
+            "maxBytes": MAX_BYTES,
+            "maxSeconds": MAX_SECONDS,
+            "recording": None,
+        },
+    }
+}
+_FACES = {kind.partition(";")[0]: BINARY for kind in FORMATS.values()} | {
+    "application/json": {
+        "schema": {"type": "object"},
+        "example": {"engine": "net", "elapsed": 0.41, "stats": {}, "track": {"fps": 30}, "sound": None},
+    }
+}
+_SENT = dict.fromkeys(("application/octet-stream", "audio/wav", "video/mp4"), BINARY)
+_WISHES = [
+    {"name": name, "in": "query", "description": description, "schema": {"type": "string"}, "example": value}
+    for name, description, value in (
+        ("engine", "Who moves the face.", "net"),
+        ("fps", "Frames a second.", "30"),
+        ("format", "The kind of file that is answered; the page's own form without.", "csv"),
+        ("avatar", "Whose head a .glb has.", "mia"),
+        ("name", "Of the file that is sent.", "question.wav"),
+        ("recording", "Not empty: the file that the server was started with, instead of a body.", ""),
+    )
+]
+
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -77,8 +110,17 @@ class FaceRoutes:
     def router(self) -> APIRouter:
         router = APIRouter()
         router.add_api_route("/face", self.page, methods=["GET"], include_in_schema=False)
-        router.add_api_route("/api/animate", self.offer, methods=["GET"])
-        router.add_api_route("/api/animate", self.animate, methods=["POST"])
+        add = router.add_api_route
+        offer = answers("What it takes.", _OFFER)
+        add("/api/animate", self.offer, methods=["GET"], responses=offer, tags=["face"])
+        add(
+            "/api/animate",
+            self.animate,
+            methods=["POST"],
+            responses=answers("The face.", _FACES) | problems(413, 415, 422, 500, 503),
+            openapi_extra=takes(_SENT) | {"parameters": _WISHES},
+            tags=["face"],
+        )
         return router
 
     async def page(self) -> Response:

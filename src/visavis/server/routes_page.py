@@ -22,7 +22,7 @@ import structlog
 from fastapi import APIRouter, Header, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
@@ -31,7 +31,9 @@ from visavis import events as ev
 from visavis.audio import Media, to_float
 from visavis.exports import glb
 from visavis.memory import Memory
+from visavis.server.api_models import like
 from visavis.server.brain import Brain
+from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
 from visavis.server.refusals import ApiError
 from visavis.server.streams import video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
@@ -54,41 +56,57 @@ CONNECT_SECONDS = 10.0
 M = TypeVar("M", bound=BaseModel)
 _MEDIA_TYPE = 'video/webm; codecs="vp8,opus"'
 _PASSED_ON = ("content-type", "content-length", "content-range", "accept-ranges")
+_SESSION = "5f2d7a60-3c1e-4f7b-9a53-0d8e6f1b2c94"
 _log = structlog.get_logger()
 
 
 class Begin(BaseModel):
     """A session; whose face it is can be said now, or with the first text."""
 
-    model_config = ConfigDict(extra="forbid")
-    avatarId: str | None = Field(None, max_length=40)  # noqa: N815 (the dialect's names)
+    model_config = like({"avatarId": "mia"}, extra="forbid")
+    avatarId: str | None = Field(None, max_length=40, description="Whose face it is.")  # noqa: N815 (the dialect's names)
 
 
 class Began(BaseModel):
-    sessionId: str  # noqa: N815
+    """A session has begun."""
+
+    model_config = like({"sessionId": _SESSION})
+    sessionId: str = Field(description="Names it in the other calls.")  # noqa: N815
 
 
 class Chat(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "How are you?"}]})
-    text: str = Field(min_length=1, max_length=4000)
-    sessionId: str | None = Field(None, max_length=64)  # noqa: N815
+    """A question in text."""
+
+    model_config = like({"text": "How are you?"}, {"text": "And you?", "sessionId": _SESSION}, extra="forbid")
+    text: str = Field(min_length=1, max_length=4000, description="What the user says.")
+    sessionId: str | None = Field(  # noqa: N815
+        None, max_length=64, description="The session whose conversation it belongs to."
+    )
 
 
 class Answer(BaseModel):
-    reply: str
+    """The reply in text."""
+
+    model_config = like({"reply": "I am well, thank you."})
+    reply: str = Field(description="What the language model answers.")
     text: str | None = Field(None, description="What was understood of a recording.")
 
 
 class Start(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    sessionId: str = Field(max_length=64)  # noqa: N815
-    avatarId: str | None = Field(None, max_length=40)  # noqa: N815
-    text: str = Field(min_length=1, max_length=4000)
+    """A text to be spoken."""
+
+    model_config = like({"sessionId": _SESSION, "avatarId": "mia", "text": "I am well."}, extra="forbid")
+    sessionId: str = Field(max_length=64, description="The session that says it.")  # noqa: N815
+    avatarId: str | None = Field(None, max_length=40, description="Whose face it is.")  # noqa: N815
+    text: str = Field(min_length=1, max_length=4000, description="What is said.")
 
 
 class Started(BaseModel):
-    mode: Literal["mse", "file"]
-    url: str
+    """Where the video of it is."""
+
+    model_config = like({"mode": "mse", "url": f"/api/muse/stream/{_SESSION}"})
+    mode: Literal["mse", "file"] = Field(description="A stream for MediaSource, or a file.")
+    url: str = Field(description="Where it is, on this server.")
 
 
 @dataclass
@@ -115,26 +133,32 @@ class PageRoutes:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api", tags=["page"])
         add = router.add_api_route
-        add("/session", self.session, methods=["POST"])
+        add("/session", self.session, methods=["POST"], responses=problems(422, 503))
         add(
             "/openai/chat",
             self.chat,
             methods=["POST"],
             response_model=Answer,
             response_model_exclude_none=True,
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "application/json": {"schema": Chat.model_json_schema()},
-                        "audio/webm": {"schema": {"type": "string", "format": "binary"}},
-                    },
-                }
-            },
+            responses=problems(404, 410, 413, 415, 422, 502, 504),
+            openapi_extra=takes({"application/json": {"schema": Chat.model_json_schema()}} | RECORDING),
         )
-        add("/muse/start", self.start, methods=["POST"])
-        add("/muse/stream/{session_id}", self.stream, methods=["GET"], response_class=StreamingResponse)
-        add("/muse/file/{name}", self.file, methods=["GET"], response_class=FileResponse)
+        add("/muse/start", self.start, methods=["POST"], responses=problems(404, 410, 422, 504))
+        add(
+            "/muse/stream/{session_id}",
+            self.stream,
+            methods=["GET"],
+            response_class=StreamingResponse,
+            responses=problems(404, 410, 422) | answers("The stream.", {"video/webm": BINARY}),
+        )
+        part: Responses = {206: {"description": "The part asked for.", "content": {"video/webm": BINARY}}}
+        add(
+            "/muse/file/{name}",
+            self.file,
+            methods=["GET"],
+            response_class=FileResponse,
+            responses=problems(404, 410, 422, 502) | part | answers("The file.", {"video/webm": BINARY}),
+        )
         router.add_api_websocket_route("/muse/stream/{session_id}", self.socket)
         return router
 
@@ -223,7 +247,10 @@ class PageRoutes:
             pass  # the client is gone
 
     async def file(
-        self, request: Request, name: str, range: Annotated[str | None, Header()] = None
+        self,
+        request: Request,
+        name: str,
+        range: Annotated[str | None, Header(description="The part that is wanted.")] = None,
     ) -> Response:
         """A whole reply as a video file; parts of it with `Range`."""
         if self._settings.muse.file_url:
