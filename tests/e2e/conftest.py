@@ -44,7 +44,9 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It needs no models, and other pages may use it."""
     folder = tmp_path_factory.mktemp("scripted")
-    with server(folder, AGENT_TYPE="scripted", SCRIPTED_SECONDS="3", SERVER_CORS_ORIGINS="*") as started:
+    with server(
+        folder, AGENT_TYPE="scripted", VISAVIS_SCRIPTED__SECONDS="3", AVATAR_CORS_ORIGINS="*"
+    ) as started:
         yield started
 
 

@@ -1,0 +1,1 @@
+export { define, VisavisAvatar, type AvatarEvents } from "./element";

@@ -1,0 +1,66 @@
+/** `<AvatarChat>`: the element as a React component (18 or 19). */
+
+import { createElement, useEffect, useImperativeHandle, useRef, type CSSProperties, type ReactElement, type ReactNode, type Ref } from "react";
+import type { AvatarEvents, VisavisAvatar } from "./element/element";
+
+type Handler<K extends keyof AvatarEvents> = (detail: AvatarEvents[K]) => void;
+
+export interface AvatarChatProps {
+  /** The server's address; by default it is where the page is from. */
+  server?: string;
+  avatar?: string;
+  token?: string;
+  /** Video from the server: `true` always, `"never"` not even without WebGL. */
+  video?: boolean | "never";
+  muted?: boolean;
+  /** Show the text field, the microphone and the stop button; the default. */
+  controls?: boolean;
+  className?: string;
+  style?: CSSProperties;
+  children?: ReactNode;
+  /** The element itself: `say`, `listen`, `interrupt`, `client`. */
+  ref?: Ref<VisavisAvatar>;
+  /** The same, for React 18. */
+  avatarRef?: Ref<VisavisAvatar>;
+  onConnection?: Handler<"connection">;
+  onState?: Handler<"state">;
+  onTranscript?: Handler<"transcript">;
+  onTurnStart?: Handler<"turnstart">;
+  onTurnEnd?: Handler<"turnend">;
+  onAction?: Handler<"action">;
+  onProblem?: Handler<"problem">;
+}
+
+export function AvatarChat(props: AvatarChatProps): ReactElement {
+  const { server, avatar, token, video, muted = false, controls = true, className, style, children } = props;
+  const element = useRef<VisavisAvatar>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  useImperativeHandle(props.avatarRef ?? props.ref, () => element.current!, []);
+
+  useEffect(() => {
+    // Only in browsers: what renders on a server knows no elements.
+    void import("./element/element").then(({ define }) => define());
+    const tell = <K extends keyof AvatarEvents>(type: K, handler: () => Handler<K> | undefined) => {
+      const listener = (event: Event) => handler()?.((event as CustomEvent<AvatarEvents[K]>).detail);
+      element.current?.addEventListener(type, listener);
+      return () => element.current?.removeEventListener(type, listener);
+    };
+    const off = [
+      tell("connection", () => latest.current.onConnection),
+      tell("state", () => latest.current.onState),
+      tell("transcript", () => latest.current.onTranscript),
+      tell("turnstart", () => latest.current.onTurnStart),
+      tell("turnend", () => latest.current.onTurnEnd),
+      tell("action", () => latest.current.onAction),
+      tell("problem", () => latest.current.onProblem),
+    ];
+    return () => off.forEach((stop) => stop());
+  }, []);
+
+  const flag = (on: boolean | undefined) => (on ? "" : undefined);
+  return createElement("visavis-avatar", {
+    ref: element, server, avatar, token, class: className, style, muted: flag(muted), controls: flag(controls),
+    video: video === "never" ? "never" : flag(video),
+  }, children);
+}

@@ -1,0 +1,82 @@
+"""`<visavis-avatar>` in a page of another origin, from the one script that the server offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.e2e.conftest import Open
+from tests.e2e.foreign import site
+from tests.process import Server
+
+pytestmark = pytest.mark.browser
+
+PAGE = """<!doctype html>
+<script type="module" src="{server}/static/visavis-avatar.js"></script>
+<style>visavis-avatar::part(captions) {{ color: rgb(1, 2, 3); }}</style>
+<visavis-avatar server="{server}" avatar="mia" controls {attributes}><em>beta</em></visavis-avatar>
+<script>
+  const avatar = document.querySelector('visavis-avatar');
+  window.told = [];
+  for (const type of ['connection', 'state', 'transcript', 'turnstart', 'turnend', 'problem'])
+    avatar.addEventListener(type, ({{detail}}) => told.push({{type, ...detail}}));
+  window.visavis = {{get ready() {{ return told.some(e => e.status === 'open'); }}}};
+</script>
+"""
+TOLD = "type => told.filter(event => event.type === type)"
+
+
+def write(folder: Path, server: Server, attributes: str) -> None:
+    (folder / "index.html").write_text(PAGE.format(server=server.http, attributes=attributes))
+
+
+def asks(page: Page) -> None:
+    page.get_by_label("Message").fill("Hello")
+    page.keyboard.press("Enter")
+    page.wait_for_function("(avatar.player.position() || {ms: 0}).ms > 700")
+    expect(page.locator("[part=captions]")).to_contain_text("word1 word2")
+    page.wait_for_function("told.some(event => event.type === 'turnend')")
+    page.wait_for_function("told.some(event => event.type === 'transcript')")
+    (said,) = page.evaluate(TOLD, "transcript")
+    assert said["role"] == "assistant"
+    assert said["text"].startswith("word1 word2 word3")
+    (start,), (end,) = page.evaluate(TOLD, "turnstart"), page.evaluate(TOLD, "turnend")
+    assert start["turnId"] == end["turnId"]
+    assert not end["interrupted"]
+    assert page.evaluate(TOLD, "problem") == []
+
+
+def test_it_talks_and_is_drawn_in_a_page_of_another_origin(
+    scripted: Server, browse: Open, tmp_path: Path
+) -> None:
+    write(tmp_path, scripted, 'video="never"')
+    with site(tmp_path) as address, browse(f"{address}/?") as page:
+        page.wait_for_selector("visavis-avatar canvas.visible")
+        asks(page)
+        sound = page.evaluate("avatar.player.stats")
+        assert sound["contextRate"] == 24_000
+        assert sound["missing"] == 0
+        assert page.evaluate(
+            "getComputedStyle(avatar.shadowRoot.querySelector('[part=captions]')).color"
+        ) == ("rgb(1, 2, 3)")
+        page.evaluate("avatar.setAttribute('avatar', 'pip')")
+        page.wait_for_function(
+            "performance.getEntriesByType('resource').some(entry => entry.name.endsWith('pip.glb'))"
+        )
+        page.evaluate("avatar.remove()")
+        page.wait_for_function("avatar.client === null")
+
+
+def test_it_shows_video_where_the_processor_would_have_to_draw(
+    scripted: Server, browse: Open, tmp_path: Path
+) -> None:
+    write(tmp_path, scripted, "muted")
+    with site(tmp_path) as address, browse(f"{address}/?") as page:
+        page.wait_for_selector("visavis-avatar video.visible")
+        asks(page)
+        shown = page.evaluate(
+            "(({videoWidth, currentTime, volume}) => [videoWidth, currentTime > 1, volume])"
+            "(avatar.shadowRoot.querySelector('video'))"
+        )
+        assert shown == [640, True, 0]

@@ -1,0 +1,41 @@
+"""The React component in a tiny app that Vite builds from the package as it is published."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.e2e.conftest import Open
+from tests.e2e.foreign import site
+from tests.process import Server
+
+CLIENT = Path(__file__).parents[2] / "clients" / "js"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CLIENT / "node_modules" / "react").is_dir() or shutil.which("npm") is None,
+        reason="needs Node and `npm ci` in clients/js",
+    ),
+]
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_component_talks(scripted: Server, browse: Open, tmp_path: Path) -> None:
+    run("npm", "run", "--silent", "package")
+    run("npx", "vite", "build", "tests/react", "--base", "./", "--outDir", str(tmp_path), "--emptyOutDir")
+    with site(tmp_path) as address, browse(f"{address}/?server={scripted.http}") as page:
+        page.get_by_role("button", name="Greet").click()
+        page.wait_for_function("(window.visavis.avatar.player.position() || {ms: 0}).ms > 500")
+        expect(page.locator("visavis-avatar [part=captions]")).to_contain_text("word1")
+        page.wait_for_function("window.visavis.told.length === 1")
+        expect(page.locator("li")).to_contain_text("assistant: word1 word2 word3")
+        assert page.evaluate("window.visavis.avatar.player.volume") == 0
+        page.wait_for_selector("visavis-avatar canvas.visible")
