@@ -135,8 +135,8 @@ MASK = "********"
 _SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 """A variable in a value of a YAML file: ${NAME}, or ${NAME:-what it is otherwise}."""
-NESTED = ("tools", "mcp", "auth.users")
-"""Settings that hold others, by name; some of those are secret."""
+NESTED = ("tools", "mcp", "auth.users", "webrtc.ice_servers")
+"""Settings that hold others; some of those are secret."""
 _LONGEST = 80
 """Characters of a wrong value that an error repeats."""
 
@@ -192,7 +192,9 @@ def explain(
         if secret:
             shown = MASK if value.get_secret_value() else ""
         else:
-            shown = "" if value is None else ", ".join(value) if key in NESTED else str(_masked(value))
+            shown = (
+                "" if value is None else ", ".join(map(str, value)) if key in NESTED else str(_masked(value))
+            )
         source = given[key].source if key in given else "default"
         explained.append(Setting(key, shown, source, key in given))
     return explained

@@ -341,19 +341,25 @@ class IceServerSettings(Section):
     username: str = ""
     credential: SecretStr = SecretStr("")
 
+    def __str__(self) -> str:
+        return self.url
+
+
+def _one_of_each(servers: tuple[IceServerSettings, ...]) -> tuple[IceServerSettings, ...]:
+    for kind in ("stun", "turn"):
+        if sum(server.url.startswith(kind) for server in servers) > 1:
+            raise ValueError(f"must have at most one {kind} server")
+    return servers
+
+
+IceServers = Annotated[tuple[IceServerSettings, ...], BeforeValidator(_listed), AfterValidator(_one_of_each)]
+
 
 class WebRtcSettings(Section):
     """Sessions over WebRTC."""
 
-    ice_servers: Annotated[tuple[IceServerSettings, ...], BeforeValidator(_listed)] = ()
+    ice_servers: IceServers = ()
     """At most one for STUN and one for TURN; without any, peers must reach the server's own addresses."""
-
-    @model_validator(mode="after")
-    def _one_of_each(self) -> WebRtcSettings:
-        for kind in ("stun", "turn"):
-            if sum(server.url.startswith(kind) for server in self.ice_servers) > 1:
-                raise ValueError(f"ice_servers: expected at most one {kind} server")
-        return self
 
 
 class MuseSettings(Section):

@@ -120,6 +120,26 @@ def test_secrets_are_neither_shown_nor_printed(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
 
 
+def test_servers_for_webrtc_are_one_of_each_kind_and_keep_their_secrets(tmp_path: Path) -> None:
+    name = "VISAVIS_WEBRTC__ICE_SERVERS"
+    turn = '{"url": "turn:turn.example?transport=tcp", "username": "me", "credential": "hush"}'
+    environ = {name: f'[{{"url": "stun:stun.example:3478"}}, {turn}]'}
+    servers = load_settings({}, None, environ, tmp_path).webrtc.ice_servers
+    assert [str(server) for server in servers] == [
+        "stun:stun.example:3478",
+        "turn:turn.example?transport=tcp",
+    ]
+    assert servers[1].credential.get_secret_value() == "hush"
+    assert "hush" not in repr(servers)
+    place = f"{name} (environment): webrtc.ice_servers"
+    twice = failing(tmp_path, {name: f"[{turn}, {turn}]"})
+    assert twice == [f"{place} must have at most one turn server"]
+    (unknown,) = failing(tmp_path, {name: '[{"url": "https://stun.example"}]'})
+    assert unknown.startswith(f"{place}.0.url must match")
+    (number,) = failing(tmp_path, {name: '[{"url": "turn:a", "credential": 12345}]'})
+    assert number == f"{place}.0.credential must be a valid string"
+
+
 @pytest.mark.parametrize(
     ("environment", "asr", "tts"),
     [

@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 import av
 import numpy as np
+import structlog
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -46,6 +47,9 @@ PACKET_MS = 20
 MOST_CANDIDATES = 100
 """Addresses that an offer may name."""
 CODECS = {"audio": "audio/opus", "video": "video/VP8"}
+KINDS = {"stun": "srflx", "turn": "relay"}
+"""What candidates a server gives."""
+_log = structlog.get_logger()
 _SECTION = re.compile(r"^m=(\w+)", re.MULTILINE)
 T = TypeVar("T")
 
@@ -129,6 +133,7 @@ class Peer:
             RTCIceServer(server.url, server.username or None, server.credential.get_secret_value() or None)
             for server in servers
         ]
+        self._expected = [KINDS[server.url.partition(":")[0].rstrip("s")] for server in servers]
         self._connection = RTCPeerConnection(
             RTCConfiguration(iceServers=asked, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
@@ -155,20 +160,24 @@ class Peer:
     async def answer(self, offer: str) -> str:
         """The answer to an offer, both SDP with all candidates in it; `run` is to follow.
 
-        Raises `VisavisError`: BAD_OFFER, or ICE_FAILED when a server of the settings cannot be used.
+        Raises `VisavisError`: BAD_OFFER, or ICE_FAILED when the server has no address to offer.
         """
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._take(offer)
-                await self._gather()
+                await self._connection.setLocalDescription()
+            answer: str = self._connection.localDescription.sdp
+            if "a=candidate:" not in answer:
+                raise VisavisError("ICE_FAILED", "The server is in no network: it has no address to offer.")
         except BaseException as error:
             await self._release()
             if isinstance(error, TimeoutError):
-                raise VisavisError(
-                    "ICE_FAILED", "The addresses of the connection could not be found in time."
-                ) from None
+                raise VisavisError("ICE_FAILED", "The server's addresses were not found in time.") from None
             raise
-        return self._connection.localDescription.sdp
+        for kind in self._expected:
+            if f" typ {kind}" not in answer:
+                _log.warning("a server of webrtc.ice_servers gives no address", expected=kind)
+        return answer
 
     async def run(self) -> None:
         """Serve the peer until it leaves, is lost, or is to `close`."""
@@ -207,14 +216,6 @@ class Peer:
         known = RTCRtpSender.getCapabilities(kind).codecs
         wanted = [codec for codec in known if codec.mimeType in (CODECS[kind], f"{kind}/rtx")]
         transceiver.setCodecPreferences(wanted)
-
-    async def _gather(self) -> None:
-        try:
-            await self._connection.setLocalDescription()
-        except Exception as error:
-            raise VisavisError(
-                "ICE_FAILED", f"The addresses of the connection could not be found: {error}"
-            ) from error
 
     def _changed(self) -> None:
         match self._connection.connectionState:
