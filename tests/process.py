@@ -21,6 +21,8 @@ START_SECONDS = 120
 class Server:
     port: int
     process: subprocess.Popen[str]
+    log: str = ""
+    """What it wrote after it was ready; there once it has ended."""
 
     @property
     def http(self) -> str:
@@ -43,13 +45,14 @@ def server(cwd: Path, command: tuple[str, ...] = ("serve",), /, **settings: str)
     with subprocess.Popen(
         started, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
+        running = Server(port, process)
         try:
             _await_ready(process)
-            yield Server(port, process)
+            yield running
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.communicate(timeout=20)
+                running.log = process.communicate(timeout=20)[1]
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

@@ -256,6 +256,30 @@ def doctor(config: ConfigOption = None, debug: DebugOption = None) -> None:
 
 
 @app.command()
+def top(
+    url: Annotated[
+        str, typer.Argument(help="The address of a running server; else the one in the settings.")
+    ] = "",
+    token: Annotated[
+        str, typer.Option(envvar="AUTH_TOKEN", help="Of an administrator, when the server has `auth`.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.2, max=60, help="Between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and print it.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Watch the conversations of a running server and their latencies."""
+    with readable_errors(debug=False):
+        from visavis import cli_top
+
+        if not url:
+            from visavis.server.run import page_url
+
+            server = _settings({}, config).server
+            url = page_url(server.host, server.port)
+        cli_top.show(url, token, seconds, once=once)
+
+
+@app.command()
 def version() -> None:
     """Show the version."""
     typer.echo(visavis.__version__)

@@ -7,11 +7,10 @@ import contextlib
 import json
 import signal
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.ops.asking import get, post
 from tests.process import Server, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -74,7 +73,7 @@ def test_every_turn_is_spoken_to_its_end_and_nobody_new_is_let_in(tmp_path: Path
             await until(lambda: get(f"{running.http}/ready")[0] == 503)
             refused.append(get(f"{running.http}/ready"))
             refused.append(get(f"{running.http}/health"))
-            refused.append(get(f"{running.http}/api/v1/sessions", b"{}"))
+            refused.append(post(f"{running.http}/api/v1/sessions", {}))
             async with connect(running.ws) as late:
                 with contextlib.suppress(ConnectionClosed):
                     while True:
@@ -136,13 +135,3 @@ async def until(true: Any) -> None:
     while not await asyncio.to_thread(true):
         assert time.monotonic() < end
         await asyncio.sleep(0.01)
-
-
-def get(url: str, body: bytes | None = None) -> tuple[int, Any, bytes]:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()

@@ -27,9 +27,9 @@ class OperationRoutes:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        router.add_api_route("/ready", ready, methods=["GET"])
+        router.add_api_route("/ready", ready, methods=["GET"], include_in_schema=False)
         if self._settings.metrics.enabled:
-            router.add_api_route("/metrics", metrics, methods=["GET"])
+            router.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
         return router
 
 
@@ -139,7 +139,7 @@ def _models(stages: dict[str, dict[str, Any]]) -> Iterable[Metric]:
     errors = {(name,): known["errors"] for name, known in stages.items()}
     yield counter("visavis_stage_errors", "Those that failed.", errors, "stage")
     times = {
-        (name, f"0.{share}"): known[f"p{share}_ms"] / 1000
+        (name, str(share / 100)): known[f"p{share}_ms"] / 1000
         for name, known in stages.items()
         for share in (50, 95)
         if known[f"p{share}_ms"] is not None

@@ -1,0 +1,104 @@
+"""`visavis top`: the conversations of a running server and their latencies, in the terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx2
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from visavis.errors import VisavisError
+
+MOST_SESSIONS = 30
+"""Rows; the longest conversations first."""
+TIMEOUT = 5.0
+LEDGER = ("transcript", "first_token", "first_audio", "first_frame", "sent", "played")
+
+
+def show(url: str, token: str, seconds: float, *, once: bool, console: Console | None = None) -> None:
+    """Until Ctrl-C, or `once`. Raises `VisavisError` when the server cannot be asked."""
+    console = console or Console()
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    with httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT) as client:
+        if once:
+            console.print(screen(_ask(client, url)))
+            return
+        try:
+            with Live(screen(_ask(client, url)), console=console, screen=True, auto_refresh=False) as live:
+                while True:
+                    time.sleep(seconds)
+                    live.update(screen(_ask(client, url)), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _ask(client: httpx2.Client, url: str) -> dict[str, Any]:
+    try:
+        answer = client.get("/metrics")
+    except httpx2.HTTPError as error:
+        raise VisavisError("UNREACHABLE", f"No server answers at {url} ({error}).") from error
+    if answer.status_code in (401, 403):
+        raise VisavisError("FORBIDDEN", f"{url} wants the token of an administrator: --token or AUTH_TOKEN.")
+    if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
+        raise VisavisError(
+            "NO_METRICS",
+            f"{url}/metrics answers {answer.status_code}. Is it Visavis, and is metrics.enabled on?",
+        )
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def screen(told: dict[str, Any]) -> Group:
+    """What the server told, as it is shown."""
+    turns, pictures, places = told["turns"], told["pictures"], told["max_sessions"]
+    head = Text(
+        f"Visavis {told['version']}, up {_span(told['uptime_s'])}"
+        f"{', stopping' if told['draining'] else ''}: {len(told['sessions'])} of {places} conversations, "
+        f"first frame p50 {_ms(turns['p50_ms'])} p95 {_ms(turns['p95_ms'])} ms of {turns['recent']} turns, "
+        f"{told['frames']} frames, {told['outbox_bytes'] // 1000} kB to be sent, "
+        f"pictures {pictures['quality']} at {pictures['load']:.0%}",
+    )
+    return Group(head, _sessions(told["sessions"]), _stages(told["stages"]))
+
+
+def _sessions(sessions: list[dict[str, Any]]) -> Table:
+    table = Table(title="Conversations", title_justify="left", expand=True)
+    for name in ("session", "dialect", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("age", "turn", *(stage.replace("_", " ") for stage in LEDGER)):
+        table.add_column(name, justify="right", no_wrap=True)
+    longest = sorted(sessions, key=lambda session: -float(session["age_s"]))
+    for session in longest[:MOST_SESSIONS]:
+        state = "away" if session["away"] else session["state"]
+        ledger = [_ms(session["ledger"].get(stage)) for stage in LEDGER]
+        age, turn = _span(session["age_s"]), str(session["turn"])
+        table.add_row(session["session"][:8], session["dialect"], state, age, turn, *ledger)
+    if len(longest) > MOST_SESSIONS:
+        table.caption = f"and {len(longest) - MOST_SESSIONS} more"
+    return table
+
+
+def _stages(stages: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title="Stages, ms of the last calls", title_justify="left", expand=True)
+    for name in ("stage", "handler"):
+        table.add_column(name, no_wrap=True)
+    for name in ("calls", "errors", "p50", "p95"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, known in stages.items():
+        counts = (str(known["calls"]), str(known["errors"]))
+        table.add_row(name, known["handler"], *counts, _ms(known["p50_ms"]), _ms(known["p95_ms"]))
+    return table
+
+
+def _ms(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.0f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def _span(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
