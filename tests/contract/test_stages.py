@@ -37,6 +37,7 @@ TTS = (
     pytest.param("piper", marks=needs_espeak),
     pytest.param("tests.tiny_kokoro:load", id="kokoro"),  # the real one is as slow as speech itself
     pytest.param("tests.speech_server:load", id="openai"),
+    pytest.param("examples.handler_template.visavis_tone:load", id="template"),
 )
 
 pytestmark = pytest.mark.models

@@ -90,7 +90,9 @@ def visit(http: httpx2.Client) -> str:
 
 @schema.include(path_regex="^/api/").parametrize()
 @settings(max_examples=8, deadline=None, derandomize=True, database=None)
-def test_the_server_keeps_to_its_schema(case: Case, running: Server, http: httpx2.Client, visit: str) -> None:
+def test_the_server_keeps_to_its_schema(
+    case: Case[Any], running: Server, http: httpx2.Client, visit: str
+) -> None:
     if isinstance(case.body, dict) and "sessionId" in case.body:
         case.body["sessionId"] = visit
     with session(http) as id:
