@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin, lfilter, resample_poly
 
 from training.speech import RATE, Wave
-from visavis.faces.mel import BANDS, HOPS
+from visavis.faces.mel import BANDS, HIGHEST, HOPS, LOWEST
 
 SPEEDS = (0.85, 1.18)
 """Playing speech slower or faster moves pitch, formants and times at once: other bodies."""
+TRACTS = 0.22
+"""Natural logarithm of the most by which a vocal tract is longer or shorter than the voice's own."""
 
 
 def speed(random: Generator) -> float:
@@ -95,15 +97,31 @@ def _telephone(wave: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.pad(result, (0, len(wave) - len(result)))
 
 
+def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    return np.asarray(2595 * np.log10(1 + np.asarray(hertz) / 700))
+
+
+def _band(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Which band, between bands too, is centred at a frequency."""
+    low, high = _mel(LOWEST), _mel(HIGHEST)
+    return np.asarray((_mel(hertz) - low) / (high - low) * (BANDS + 1) - 1)
+
+
+_CENTRES = 700 * (
+    10 ** ((_mel(LOWEST) + (_mel(HIGHEST) - _mel(LOWEST)) * np.arange(1, BANDS + 1) / (BANDS + 1)) / 2595) - 1
+)
+"""Hz of the bands' middles."""
+
+
 class Microphones:
     """Changes of features that last as long as a voice goes on, one set a lane of the batch: gain, tone,
-    noise floor, and the length of the vocal tract (a shift along the mel bands)."""
+    noise floor, and the length of the vocal tract (all frequencies stretched)."""
 
     def __init__(self, lanes: int, random: Generator) -> None:
         self._random = random
         self._gain = np.zeros((lanes, BANDS), np.float32)
         self._floor = np.zeros(lanes, np.float32)
-        self._shift = np.zeros(lanes, np.float32)
+        self._heard = np.zeros((lanes, BANDS), np.float32)
         self.change(np.arange(lanes))
 
     def change(self, lanes: NDArray[np.intp]) -> None:
@@ -114,13 +132,14 @@ class Microphones:
         tone = np.array([np.interp(np.arange(BANDS), at, knot) for knot in knots]).reshape(count, BANDS)
         self._gain[lanes] = tone + random.uniform(-3.0, 2.0, (count, 1))
         self._floor[lanes] = random.uniform(-13.8, -6.8, count)
-        self._shift[lanes] = random.uniform(-2.5, 2.5, count)
+        stretch = np.exp(random.uniform(-TRACTS, TRACTS, (count, 1)))
+        self._heard[lanes] = np.clip(_band(_CENTRES * stretch), 0, BANDS - 1.001)
 
     def __call__(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32[lanes, frames, HOPS * BANDS] as these microphones hear it."""
         lanes, frames = mel.shape[:2]
         bands = mel.reshape(lanes, frames, HOPS, BANDS)
-        at = np.clip(np.arange(BANDS) + self._shift[:, None], 0, BANDS - 1.001).astype(np.float32)
+        at = self._heard
         below = at.astype(np.intp)
         part = (at - below)[:, None, None].astype(np.float32)
         index = np.broadcast_to(below[:, None, None], bands.shape)

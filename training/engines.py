@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -17,6 +18,8 @@ import numpy as np
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 
+from training import mandarin
+from training.festival import Festival, Recorded
 from training.speech import ARPABET, RATE, SILENCE, Utterance, Wave, from_symbols, utterance
 from visavis.events import Phoneme
 
@@ -30,7 +33,7 @@ _VARIANTS = (
 _HELD_VARIANTS = ["Gene2", "Henrique", "caleb", "Alex", "edward2"]
 _ESPEAK_VOICES = {
     "en": ["en-us", "en-gb-x-gbclan", "en-gb-x-rp", "en-gb-scotland", "en-029"], "pl": ["pl"], "de": ["de"],
-    "es": ["es", "es-419"], "fr": ["fr", "fr-ch"], "it": ["it"], "zh": ["cmn"], "ja": ["ja"],
+    "es": ["es", "es-419"], "fr": ["fr", "fr-ch"], "it": ["it"], "zh": ["cmn-latn-pinyin"], "ja": ["ja"],
     "pt": ["pt-br"], "cs": ["cs"], "ru": ["ru"],
 }  # fmt: skip
 
@@ -47,6 +50,7 @@ class _Event(ctypes.Structure):
 
 
 _PHONEME_EVENT = 7
+_MANNERS = {symbol: manner for manner in ("mn", "ptk", "bdɡ", "fsθ", "vzð") for symbol in manner}
 _KOKORO_LAG, _PIPER_LAG = 0.050, 0.025
 """Seconds by which an engine's durations run behind its sound, by the middles of 50 sibilants and stops."""
 
@@ -197,9 +201,18 @@ class Hibari:
 class Kokoro:
     """Kokoro-82M (Apache-2.0), int8, its durations exposed: 54 voices and mixes of two, fed with IPA."""
 
-    languages: ClassVar = {"en": 0.36, "pl": 0.14, "de": 0.13, "es": 0.12, "fr": 0.13, "it": 0.12}
+    languages: ClassVar = {
+        "en": 0.26,
+        "pl": 0.10,
+        "de": 0.11,
+        "es": 0.10,
+        "fr": 0.13,
+        "it": 0.09,
+        "zh": 0.14,
+        "ja": 0.07,
+    }
     name = "kokoro"
-    held_out = ("am_michael", "bf_emma", "im_nicola")
+    held_out = ("am_michael", "bf_emma", "im_nicola", "zf_xiaoni")
     _durations = "/encoder/Clip_output_0"
     _whisper = "af_nicole"
     _longest = 150
@@ -224,6 +237,8 @@ class Kokoro:
 
     def speak(self, text: str, language: str, random: Random) -> Iterator[Utterance]:
         symbols = [symbol for symbol in self._pronounce(text, language) if symbol in self._vocabulary]
+        if not self._test and random.random() < 0.5:
+            symbols = _exchanged(symbols, random)
         if not 6 < len(symbols) < self._longest:
             return
         voice, style = self._style(len(symbols) - 1, language, random)
@@ -249,7 +264,9 @@ class Kokoro:
     def _pronounce(self, text: str, language: str) -> str:
         if language == "en":
             return " ".join(word.symbols for passage in self._english._passages(text) for word in passage)
-        sounds = ipa(text, language)
+        if language == "zh":
+            return mandarin.sounds(text) + "."
+        sounds = unicodedata.normalize("NFD", ipa(text, language))
         for pair, sign in (("tʃ", "ʧ"), ("dʒ", "ʤ"), ("ts", "ʦ"), ("tɕ", "ʨ")):
             sounds = sounds.replace(pair, sign)
         return sounds + "."
@@ -260,7 +277,7 @@ class Kokoro:
             voice = random.choice(self.held_out)
             return voice, self._styles[voice][length]
         every = [v for v in self._styles if v not in self.held_out and v != self._whisper]
-        own = {"en": "ab", "es": "e", "fr": "f", "it": "i"}.get(language, "")
+        own = {"en": "ab", "es": "e", "fr": "f", "it": "i", "zh": "z", "ja": "j"}.get(language, "")
         pool = [v for v in every if v[0] in own] if own and random.random() < 0.6 else every
         voice = random.choice(pool)
         style = self._styles[voice][length]
@@ -269,6 +286,15 @@ class Kokoro:
             part = random.uniform(0.25, 0.75)
             return f"{voice}+{other}", part * style + (1 - part) * self._styles[other][length]
         return voice, style
+
+
+def _exchanged(symbols: list[str], random: Random) -> list[str]:
+    """The sentence with half of its consonants exchanged for others made in the same manner elsewhere in the
+    mouth: what tells lips from tongue is then heard in every context, and no word gives it away."""
+    return [
+        random.choice(_MANNERS[symbol]) if symbol in _MANNERS and random.random() < 0.5 else symbol
+        for symbol in symbols
+    ]
 
 
 class Piper:
@@ -320,7 +346,9 @@ def _without_pads(parts: list[tuple[str, float]]) -> Iterator[tuple[str, float, 
         yield pending, begin, at + half
 
 
-ENGINES: dict[str, Any] = {engine.name: engine for engine in (Espeak, Flite, Hibari, Kokoro, Piper)}
+ENGINES: dict[str, Any] = {
+    engine.name: engine for engine in (Espeak, Festival, Flite, Hibari, Kokoro, Piper, Recorded)
+}
 
 
 def _package(name: str) -> Path:

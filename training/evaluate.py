@@ -1,6 +1,8 @@
 """How well the shipped engine moves the mouth for voices whose phonemes are known and that it never heard.
 
 python -m training.evaluate CACHE MODEL...
+
+Every cell has one figure for each model, so that the spread over seeds is seen.
 """
 
 from __future__ import annotations
@@ -8,23 +10,27 @@ from __future__ import annotations
 import pickle
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from bench.lipsync.gates import Counts, count
+from bench.lipsync.scores import speaking
+from bench.lipsync.sizes import MEASURED
 
 from training.speech import Utterance
-from visavis.arkit import INDEX
+from visavis.arkit import INDEX, Weights
 from visavis.faces.net import NATIVE, NetEngine
 
-MEASURED = {
-    "jawOpen": 0.24, "mouthPucker": 0.28, "mouthFunnel": 0.32, "mouthSmileLeft": 0.31,
-    "mouthLowerDownLeft": 0.36, "mouthUpperUpLeft": 0.32,
-}  # fmt: skip
-"""95th percentiles in the running speech of a real face capture."""
 VALIDATED = 2
 """Files of Kokoro's held-out voices that training has looked at; they are not scored."""
+GATES: dict[str, Callable[[Counts], list[bool]]] = {
+    "p b m closed": lambda counts: counts.closed,
+    "others apart": lambda counts: counts.parted,
+    "rounded": lambda counts: counts.rounded,
+    "open": lambda counts: counts.opened,
+    "silent": lambda counts: counts.silent,
+}
 
 
 def spoken(cache: Path) -> Iterator[tuple[str, Utterance]]:
@@ -36,35 +42,39 @@ def spoken(cache: Path) -> Iterator[tuple[str, Utterance]]:
                 yield name, one
 
 
-def row(name: str, counts: Counts) -> str:
-    """One line of the table."""
-    shares = " | ".join(
-        f"{100 * np.mean(hits):.0f} % of {len(hits)}" if hits else "-"
-        for hits in (counts.closed, counts.rounded, counts.opened, counts.silent)
-    )
-    return f"| {name} | {shares} | {counts.skew:+.1f} |"
+def score(engine: NetEngine, said: list[tuple[str, Utterance]]) -> tuple[dict[str, Counts], Weights]:
+    """The gates by engine and by language, and all frames in which there is speech."""
+    counts: defaultdict[str, Counts] = defaultdict(Counts)
+    moving = []
+    for name, one in said:
+        pcm = one.samples.tobytes()
+        face = engine.open(NATIVE, 0).feed(pcm, None, True)
+        moving.append(face[speaking(pcm, len(face))])
+        for key in (name, f"{name} {one.language}"):
+            counts[key].add(count(one.phonemes, face))
+    return counts, np.concatenate(moving)
+
+
+def row(name: str, found: list[Counts]) -> str:
+    """One line of the table of gates."""
+    cells = []
+    for hits in GATES.values():
+        shares = [f"{100 * np.mean(hits(counts)):.0f}" for counts in found if hits(counts)]
+        cells.append(f"{' '.join(shares)} % of {len(hits(found[0]))}" if shares else "-")
+    return f"| {name} | {' | '.join(cells)} | {' '.join(f'{counts.skew:+.1f}' for counts in found)} |"
 
 
 def main(cache: Path, models: list[Path]) -> None:
-    found = list(spoken(cache))
-    for model in models:
-        engine = NetEngine(model.read_bytes())
-        counts: defaultdict[str, Counts] = defaultdict(Counts)
-        faces = []
-        for name, one in found:
-            face = engine.open(NATIVE, 0).feed(one.samples.tobytes(), None, True)
-            faces.append(face)
-            for key in {name, f"{name} {one.language}"}:
-                counts[key].add(count(one.phonemes, face))
-        print(f"\n{model}\n\n| voices | p b m closed | rounded | open | silent | onset, frames |")
-        print("|---|---|---|---|---|---|")
-        for key in sorted(counts):
-            print(row(key, counts[key]))
-        frames = np.concatenate(faces)
-        print("\n| shape | mean | 95th percentile | measured |\n|---|---|---|---|")
-        for shape, wanted in MEASURED.items():
-            values = frames[:, INDEX[shape]]
-            print(f"| {shape} | {values.mean():.3f} | {np.percentile(values, 95):.3f} | {wanted:.2f} |")
+    said = list(spoken(cache))
+    scores = [score(NetEngine(model.read_bytes()), said) for model in models]
+    print(", ".join(map(str, models)))
+    print(f"\n| voices | {' | '.join(GATES)} | onset, frames |\n|{'---|' * (len(GATES) + 2)}")
+    for key in sorted(scores[0][0]):
+        print(row(key, [counts[key] for counts, _ in scores]))
+    print("\n| shape | 95th percentile | measured |\n|---|---|---|")
+    for shape, wanted in MEASURED.items():
+        largest = (f"{np.percentile(moving[:, INDEX[shape]], 95):.3f}" for _, moving in scores)
+        print(f"| {shape} | {' '.join(largest)} | {wanted:.2f} |")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from visavis.faces.mel import SAMPLES, Features, MelStream
 BREATH = 24
 """Most frames of near-silence before an utterance."""
 OPUS = (0.9, 0.95, 0.97)
-"""Compression of the codec that a third of the changed copies go through."""
+"""Compression of the codec that every `CODED`th of the changed copies goes through."""
+CODED = 10
 
 
 def clean(spoken: Utterance, random: Generator) -> tuple[Features, Labels]:
@@ -43,7 +44,7 @@ def changed(spoken: list[Utterance], random: Generator) -> list[tuple[Features, 
         factor = augment.speed(random)
         heard.append(augment.distorted(augment.played(wave, factor), waves, random))
         targets.append(labels(one, factor))
-    coded = [i for i in range(len(heard)) if i % 3 == 0]
+    coded = [i for i in range(len(heard)) if i % CODED == 0]
     compression = float(random.choice(OPUS))
     for index, wave in zip(coded, augment.opus([heard[i] for i in coded], compression), strict=True):
         heard[index] = wave

@@ -17,11 +17,11 @@ FPS = RATE // SAMPLES
 CLOSURE = len(CHANNELS)
 """Where the closure of the lips (0 open .. 1 pressed) stands after the channels."""
 OUTPUTS = CLOSURE + 1
-LOUDNESS_POWER = 0.45
-"""Vowels open with this power of the voice's amplitude; a little more than where phonemes are known, for the
-net shrinks whatever it is not sure of, and loudness is what it is always sure of."""
-SOFTEST, LOUDEST = 0.4, 1.3
-FALL = 40.0
+LOUDNESS_POWER = 0.6
+"""Vowels open with this power of the voice's amplitude: more than where phonemes are known, for people open
+wider when they are louder, and the net shrinks whatever it is not sure of but always knows loudness."""
+SOFTEST, LOUDEST = 0.3, 1.4
+FALL = 60.0
 """Decibels a second by which an opening may shrink: consonants between two vowels must not close them."""
 QUIETEST = -70.0
 

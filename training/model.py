@@ -13,7 +13,7 @@ from visavis.faces.mel import BANDS, HOPS
 from visavis.faces.viseme_table import CHANNELS
 
 INPUTS = HOPS * BANDS
-CONVOLVED, HIDDEN, TAPS = 128, 192, 3
+CONVOLVED, HIDDEN, TAPS = 128, 224, 3
 STATE = (TAPS - 1) * (INPUTS + CONVOLVED) + HIDDEN
 LOOK_AHEAD = 2
 """Frames heard before the face is drawn: output t is the face of frame t - 2."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
 
 from visavis.events import Phoneme
 
@@ -17,14 +18,22 @@ HUSH, FLOOR, BLOCK = 0.08, 32.0, 120
 """A run of that many seconds, so many decibels below the loud parts, at the end of a phoneme is a pause;
 neural voices give last phonemes up to half a second of it. Loudness is taken in blocks of 5 ms."""
 
+DIP, CLOSURES, FARTHEST = 9.0, (0.025, 0.16), 0.07
+"""Lips are shut where the sound of the mouth (`_MOUTH`) dips by at least so many decibels between two louder
+sounds, for so many seconds and with the middle at most so far from where the engine says."""
+
 Wave = NDArray[np.float32]
 
+_MOUTH = butter(4, (900, 4500), "band", fs=RATE, output="sos")
+_BILABIALS = frozenset("pbm")
+_DULL = frozenset("ptkbdɡqcɟʔmnŋɲ")
+"""Sounds next to which a closure of the lips cannot be told by loudness."""
 _STRESS = {"ˌ": 1, "ˈ": 2}
 _PAUSES = frozenset('.,!?;:—…"“”()¡¿')
 _EDGES = frozenset({"<s>", "</s>", "^", "$"})
 _IPA = {
     "A": "eɪ", "I": "aɪ", "O": "oʊ", "W": "aʊ", "Y": "ɔɪ", "Q": "əʊ", "ʤ": "dʒ", "ʧ": "tʃ", "T": "ɾ",
-    "ᵊ": "ə", "S": "ʃ", "ʦ": "ts", "ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ",
+    "ᵊ": "ə", "S": "ʃ", "ʦ": "ts", "ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ", "ꭧ": "tʂ",
 }  # fmt: skip
 ARPABET = {
     "aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ax": "ə", "ay": "aɪ", "b": "b", "ch": "tʃ",
@@ -55,6 +64,7 @@ def utterance(wave: Wave, phonemes: Iterable[Phoneme], language: str, voice: str
         return None
     level = _level(wave)
     parts = [part for phoneme in phonemes for part in _without_hush(phoneme, level)]
+    parts = closures(parts, _level(sosfiltfilt(_MOUTH, wave)))
     samples = np.rint(wave * (0.8 / peak * 32767)).astype(np.int16)
     return Utterance(samples, tuple(parts), language, voice) if len(parts) > 2 else None
 
@@ -62,8 +72,8 @@ def utterance(wave: Wave, phonemes: Iterable[Phoneme], language: str, voice: str
 def from_symbols(symbols: Iterable[tuple[str, float, float]], lag: float = 0.0) -> list[Phoneme]:
     """Phonemes of (symbol, start, end) in the alphabets of Kokoro, hibari and Piper.
 
-    Stress marks have a time of their own that belongs to the vowel after them; spaces, length marks and
-    diacritics belong to the phoneme before. `lag`: seconds by which the times run behind the sound.
+    Stress marks have a time of their own that belongs to the vowel after them; spaces, length marks, tones
+    and diacritics belong to the phoneme before. `lag`: seconds by which the times run behind the sound.
     """
     found: list[Phoneme] = []
     begin: float | None = None
@@ -77,7 +87,7 @@ def from_symbols(symbols: Iterable[tuple[str, float, float]], lag: float = 0.0) 
         elif symbol in _EDGES or symbol in _PAUSES:
             found.append(Phoneme(SILENCE, start, end))
             begin, stress = None, 0
-        elif symbol in " ː_" or unicodedata.category(symbol[0]) in ("Mn", "Lm"):
+        elif symbol in " ː_→↗↓↘" or unicodedata.category(symbol[0]) in ("Mn", "Lm"):
             if found:
                 last = found[-1]
                 found[-1] = Phoneme(last.symbol, last.start, end, last.stress)
@@ -85,6 +95,52 @@ def from_symbols(symbols: Iterable[tuple[str, float, float]], lag: float = 0.0) 
             found.append(Phoneme(_IPA.get(symbol, symbol), start if begin is None else begin, end, stress))
             begin, stress = None, 0
     return found
+
+
+def closures(phonemes: list[Phoneme], level: NDArray[np.float64]) -> list[Phoneme]:
+    """The phonemes with p, b and m where the lips are heard to be shut: engines are off by 10 to 60 ms there,
+    each in its own way, and by up to half of the duration. `level`: of the mouth's sound, by blocks."""
+    found = list(phonemes)
+    for index in range(1, len(found) - 1):
+        before, phoneme, after = found[index - 1 : index + 2]
+        if phoneme.symbol not in _BILABIALS or {before.symbol[-1], after.symbol[0]} & _DULL:
+            continue
+        if SILENCE in (before.symbol, after.symbol):
+            continue
+        dip = _dip(level, before.start, phoneme, after.end)
+        if dip is None:
+            continue
+        start, end = dip
+        found[index - 1] = replace(before, end=start)
+        found[index] = replace(phoneme, start=start, end=end)
+        found[index + 1] = replace(after, start=end)
+    return found
+
+
+def _dip(
+    level: NDArray[np.float64], begin: float, phoneme: Phoneme, end: float
+) -> tuple[float, float] | None:
+    """Seconds from where to where the level dips around a phoneme, within its neighbours; None without a
+    clear dip."""
+    first, start, stop, last = (
+        round(at * RATE / BLOCK) for at in (begin, phoneme.start, phoneme.end, min(end, phoneme.end + 0.2))
+    )
+    first = max(first, start - round(0.2 * RATE / BLOCK))
+    reach = round(0.05 * RATE / BLOCK)
+    middle = slice(max(first + 1, start - reach), min(last - 1, stop + reach // 2))
+    if last > len(level) or middle.stop - middle.start < 2:
+        return None
+    least = middle.start + int(np.argmin(level[middle]))
+    left, right = level[first:least].max(), level[least + 1 : last].max()
+    if min(left, right) - level[least] < DIP:
+        return None
+    louder = np.flatnonzero(level[first:least] > (left + level[least]) / 2)
+    later = np.flatnonzero(level[least:last] > (right + level[least]) / 2)
+    from_, to = (first + int(louder[-1]) + 1) * BLOCK / RATE, (least + int(later[0])) * BLOCK / RATE
+    off = abs((from_ + to) - (phoneme.start + phoneme.end)) / 2
+    within = begin + 0.01 < from_ < to < end - 0.01
+    fits = within and CLOSURES[0] <= to - from_ <= CLOSURES[1] and off <= FARTHEST
+    return (from_, to) if fits else None
 
 
 def _level(wave: Wave) -> NDArray[np.float64]:

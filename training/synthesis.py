@@ -5,9 +5,12 @@ python -m training.synthesis CACHE ENGINE MINUTES [test]
 
 from __future__ import annotations
 
+import fcntl
 import json
 import pickle
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -32,6 +35,19 @@ def shard(
     return spoken
 
 
+@contextmanager
+def claimed(file: Path) -> Iterator[bool]:
+    """Whether `file` is still to be made, and by this process: several may work on one folder."""
+    lock = file.with_suffix(".lock")
+    with lock.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield not file.exists()
+
+
 def main(cache: Path, name: str, minutes: float, test: bool) -> None:
     kind = "test" if test else "train"
     texts = json.loads((cache / "texts.json").read_text())[kind]
@@ -45,12 +61,13 @@ def main(cache: Path, name: str, minutes: float, test: bool) -> None:
             languages |= dict.fromkeys(HELD_OUT, 1.0)
     for number in range(round(minutes * 60 / SHARD)):
         file = folder / f"{number:04}.pickle"
-        if not file.exists():
-            spoken = shard(engine, texts, languages, f"{name}-{kind}-{number}")
-            part = file.with_suffix(".part")
-            part.write_bytes(pickle.dumps(spoken))
-            part.rename(file)
-            print(file.parent.name, file.stem, len(spoken), "utterances", flush=True)
+        with claimed(file) as mine:
+            if mine:
+                spoken = shard(engine, texts, languages, f"{name}-{kind}-{number}")
+                part = file.with_suffix(".part")
+                part.write_bytes(pickle.dumps(spoken))
+                part.rename(file)
+                print(file.parent.name, file.stem, len(spoken), "utterances", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Trains the net on the features on disk and keeps the weights that follow a held-out voice best.
 
-python -m training.train CACHE SEED SECONDS [without=ENGINE]
+python -m training.train CACHE SEED SECONDS [without=ENGINE] [from=FILE.onnx]
+
+With `from`, training goes on from an earlier net, at half the rate.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ from training import features
 from training.augment import Microphones
 from training.labels import CLOSURE
 from training.model import INPUTS, LOOK_AHEAD, STATE, FaceNet
+from training.resume import resume
 from visavis.faces.viseme_table import CHANNELS
 
-LANES, FRAMES = 48, 64
+LANES, FRAMES = 64, 48
 """Voices heard at once and frames of one step; the state is carried from step to step."""
-STEPS_OF_A_VOICE = 6
+STEPS_OF_A_VOICE = 8
 """Steps for which a lane listens on average before it begins with another utterance."""
 RATE, DECAY, DROPOUT, AVERAGING = 3e-3, 1e-3, 0.12, 0.998
 """Learning rate at its peak, weight decay, dropout, and the factor of the moving average of the weights."""
-ENGINE_WEIGHTS = {"espeak": 0.6, "flite": 0.8, "hibari": 0.8, "kokoro": 2.0}
+ENGINE_WEIGHTS = {"espeak": 0.5, "flite": 0.8, "hibari": 0.6, "recorded": 1.2, "kokoro": 3.0}
 """How much more often a frame of an engine is heard: natural voices more, formant voices less."""
 CHANNEL_WEIGHTS = {
     "jaw": 4.0, "lower": 3.0, "upper": 2.0, "smile": 1.6, "stretch": 1.2, "roll_lower": 1.5,
-    "roll_upper": 1.0, "press": 1.4, "tongue": 0.3, "funnel": 2.5, "pucker": 3.0,
+    "roll_upper": 1.0, "press": 1.4, "tongue": 0.3, "funnel": 3.0, "pucker": 4.5,
 }  # fmt: skip
 MOUTH_CLOSE_WEIGHT = 2.0
 CLOSURE_WEIGHT, CLOSED_WEIGHT, SPEED_WEIGHT, ABSOLUTE_WEIGHT = 0.5, 3.0, 4.0, 0.3
@@ -124,7 +127,7 @@ def validation(cache: Path) -> list[tuple[NDArray, NDArray]]:
     return held
 
 
-def main(cache: Path, seed: int, seconds: float, without: str) -> None:
+def main(cache: Path, seed: int, seconds: float, without: str, earlier: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     files = [
@@ -139,17 +142,18 @@ def main(cache: Path, seed: int, seconds: float, without: str) -> None:
     weights[(starts < LOOK_AHEAD) | (starts + FRAMES > len(mel))] = 0.0
     columns = mel[::17].astype(np.float32).reshape(-1, INPUTS // 4)
     mean, deviation = (torch.from_numpy(np.tile(v, 4)) for v in (columns.mean(0), columns.std(0)))
-    net = FaceNet(mean, deviation, DROPOUT)
+    net = resume(Path(earlier), DROPOUT) if earlier else FaceNet(mean, deviation, DROPOUT)
+    rate = RATE / 2 if earlier else RATE
     average = copy.deepcopy(net).requires_grad_(False)
     lanes = Lanes(mel, labels, starts, weights / weights.sum(), seed)
     loss_of, held = Loss(labels), validation(cache)
-    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=DECAY)
     print(f"{len(mel) / 1800:.0f} minutes, {sum(p.numel() for p in net.parameters())} parameters", flush=True)
     begun, steps, best, smooth, seen = time.process_time(), 0, 0.0, 0.0, 0
     name = f"face-{seed}" + (f"-without-{without}" if without else "")
     while (done := (time.process_time() - begun) / seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (steps + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
+            group["lr"] = rate * min(1, (steps + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
         heard, wanted = lanes.step()
         logits, state = net(heard, lanes.state)
         lanes.state = state.detach()
@@ -175,4 +179,10 @@ def main(cache: Path, seed: int, seconds: float, without: str) -> None:
 
 if __name__ == "__main__":
     options = dict(option.split("=") for option in sys.argv[4:])
-    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), options.get("without", ""))
+    main(
+        Path(sys.argv[1]),
+        int(sys.argv[2]),
+        float(sys.argv[3]),
+        options.get("without", ""),
+        options.get("from", ""),
+    )

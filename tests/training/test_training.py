@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from training.labels import CLOSURE, OUTPUTS, labels, opening
+from training.mandarin import sounds
 from training.speech import RATE, Utterance, from_symbols, utterance
 from training.texts import TEST_EVERY, chat, sentences, split
 
@@ -91,6 +92,55 @@ def test_a_silence_hidden_in_a_phoneme_becomes_a_pause() -> None:
 
 def test_a_voice_that_says_nothing_is_no_utterance() -> None:
     assert utterance(np.zeros(RATE, np.float32), [Phoneme("a", 0, 1)], "en", "v") is None
+
+
+def with_closure(start: float, end: float) -> np.ndarray:
+    """A second of vowel that is dull (lips shut) for a while."""
+    times = np.arange(RATE) / RATE
+    bright = 0.3 * np.sin(2 * np.pi * 1500 * times) * ((times < start) | (times > end))
+    return (bright + 0.1 * np.sin(2 * np.pi * 150 * times)).astype(np.float32)
+
+
+def test_lips_are_shut_where_they_are_heard_to_be() -> None:
+    says = [Phoneme("a", 0, 0.45), Phoneme("m", 0.45, 0.5), Phoneme("a", 0.5, 1.0)]
+    found = utterance(with_closure(0.4, 0.48), says, "en", "v")
+    assert found is not None
+    before, lips, after = found.phonemes
+    assert [lips.start, lips.end] == pytest.approx([0.4, 0.48], abs=0.012)
+    assert (before.end, after.start) == (lips.start, lips.end)
+
+
+@pytest.mark.parametrize(
+    ("dull", "symbols"),
+    [
+        ((0.2, 0.28), "ama"),
+        ((0.3, 0.6), "ama"),
+        ((0.4, 0.41), "ama"),
+        ((0.4, 0.48), "ana"),
+        ((0.4, 0.48), "amn"),
+    ],
+    ids=["far away", "too long", "too short", "no lips", "next to what is dull too"],
+)
+def test_other_dips_are_no_closures(dull: tuple[float, float], symbols: str) -> None:
+    edges = [0, 0.45, 0.5, 1.0]
+    says = [Phoneme(symbols[i], edges[i], edges[i + 1]) for i in range(3)]
+    found = utterance(with_closure(*dull), says, "en", "v")
+    assert found is not None and list(found.phonemes) == says
+
+
+@pytest.mark.parametrize(
+    ("pinyin", "ipa"),
+    [
+        ("ni3 hao3", "ni↓xau↓"),
+        ("zhi1 dao4", "ꭧɨ→tau↘"),
+        ("xue2 yuan4", "ɕɥe↗ɥɛn↘"),
+        ("you3 yong4", "jou↓jʊŋ↘"),
+        ("wen4 ti2 , nv3 er2", "wən↘tʰi↗,ny↓əɻ↗"),
+        ("ma5", "ma"),
+    ],
+)
+def test_pinyin_sounds(pinyin: str, ipa: str) -> None:
+    assert sounds(pinyin) == ipa
 
 
 # -- labels ---------------------------------------------------------------------------------------------
