@@ -50,7 +50,7 @@ function filmed({ server = "", token, avatar }: TalkOptions): Talk {
   const player = new VideoPlayer(picture);
   const transport = new ApiTransport({
     server, token, wish: { output: "weights", ...(avatar ? { avatar } : {}) },
-    onSession: ({ session_id: id }) => player.live.open(videoAddress(server, id, token), token),
+    onSession: ({ session_id: id }) => player.live.open(videoAddress(server, id), token),
   });
   return follow(transport, player, picture);
 }
