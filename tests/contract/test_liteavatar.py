@@ -219,6 +219,7 @@ def test_the_face_is_in_its_place_on_the_video(folder: Path, weights: Path) -> N
         ) * share
         np.testing.assert_allclose(mouth[..., 0], expected, atol=6)
         np.testing.assert_allclose(mouth[..., 1], files.shade(number), atol=6)
+    assert made.avatar.with_face(0, np.full((64, 64, 3), np.nan, np.float32)).shape == (120, 160, 3)
     made.idle(0.0)[:] = 0
     assert made.idle(0.0).any(), "a picture is the caller's own"
 
@@ -334,6 +335,8 @@ def test_statistics_and_models_of_something_else(weights: Path, tmp_path: Path) 
         ConfigurationError, match=r"b\.onnx: it cannot be run with input_au float32 \[1, 30, 50"
     ):
         Listener(tmp_path / "b.onnx", normalise, files.hear)
+    with pytest.raises(ConfigurationError, match="no finite numbers"):
+        Listener(find(weights, "model_1.onnx"), normalise, lambda x: np.full((len(x), 50, 512), np.nan, "f4"))
     with pytest.raises(ConfigurationError, match=r"c\.onnx: there is no such file"):
         Listener(tmp_path / "c.onnx", normalise, files.hear)
     with pytest.raises(ConfigurationError, match=r"model\.pb: there is no such file"):

@@ -132,6 +132,8 @@ class Listener:
             ) from error
         if result.shape != (1, WINDOW, PARAMETERS):
             raise wrong(file, f"its output has shape {list(result.shape)}, expected [1, 30, {PARAMETERS}]")
+        if not np.isfinite(self(np.zeros(NATIVE.rate, np.float32))).all():
+            raise wrong(file, "what it and the recogniser make of silence are no finite numbers")
 
     def __call__(self, samples: Samples) -> Floats:
         heard = self._hear(self._normalise(features(samples)))
