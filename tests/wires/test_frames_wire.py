@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,40 @@ def test_what_clients_send() -> None:
     assert wire().decode(json.dumps({"type": "audio_input", "audio": audio})) == Recording(b"RIFFsound")
     assert wire().decode('{"type": "interrupt"}') == ev.Interrupt()
     assert wire().decode('{"type": "ping"}') == ev.Ping()
+
+
+def test_the_messages_of_the_documentation() -> None:
+    codec, docs = wire(), (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    for message in (
+        '{"type":"text_input","text":"Hello, who is Newton?"}',
+        '{"type":"audio_input","audio":"UklGRg=="}',
+    ):
+        codec.decode(message)
+        assert f"`{message}`" in docs
+    jpegs = [b"\xff\xd8"] * 5
+    shown = [
+        codec.connected(NOON),
+        *codec.encode(ev.TurnStarted(1, "Newton was"), NOON),
+        codec.encode(frames(0, 5), NOON, jpegs)[1],
+        *codec.encode(ev.TurnEnded(1, "Newton was", False, 0.2), NOON),
+        *codec.encode(ev.Problem("NO_SOUND", "The recording has no sound."), NOON),
+        *codec.encode(ev.Pong(), NOON),
+    ]
+    assert len(shown) == 6
+    for message in shown:
+        assert f"`{message}`" in docs, message
+
+
+def test_the_frame_of_the_first_version() -> None:
+    frame = json.loads(_first_frame())
+    assert list(frame) == ["type", "sequence_id", "frame_index", "frame_data", "audio_data", "timestamp"]
+    assert (frame["type"], frame["frame_index"], frame["timestamp"]) == ("frame", 0, STAMP)
+
+
+def _first_frame() -> str:
+    codec = wire()
+    codec.encode(ev.TurnStarted(1), NOON)
+    return codec.encode(frames(0, 5), NOON, [b"jpeg"] * 5)[0]
 
 
 @pytest.mark.parametrize(
