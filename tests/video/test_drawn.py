@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from examples.picture_face import WIDTH, BarEngine
+from tests import shell, vtime
 
-from visavis.arkit import neutral
+from visavis import events as ev
+from visavis.arkit import Weights, neutral
 from visavis.audio import Media
 from visavis.events import Drawing
+from visavis.faces.speech_face import Faces
+from visavis.settings import FaceSettings, Settings
 from visavis.track import Track
 from visavis.video import Picture
 from visavis.video.degrade import Degrade, Quality
@@ -131,3 +135,97 @@ def test_the_example_draws_what_it_hears_at_any_rate() -> None:
         lengths = [int((picture[120, :, 0] == 255).sum()) for picture in drawn]
         quiet, louder = lengths[media.fps // 2], lengths[media.fps * 3 // 2]
         assert quiet == pytest.approx(WIDTH * 0.2, abs=3) and louder == pytest.approx(WIDTH * 0.8, abs=3)
+
+
+class Drawing20:
+    """Draws frames of 20, 21, ...; from the second piece on it does what it must not."""
+
+    name = "drawing"
+
+    def __init__(self, failure: str = "") -> None:
+        self.failure, self.frames, self.calls = failure, 0, 0
+        self.given: tuple[Drawing, ...] = ()
+
+    def open(self, media: Media, seed: int) -> Drawing20:
+        return Drawing20(self.failure)
+
+    def idle(self, seconds: float) -> Picture:
+        return idle(seconds)
+
+    def feed(self, pcm: bytes, phonemes: object, last: bool) -> Weights:
+        count = Media().whole(len(pcm) // 2)
+        bright = range(20 + self.frames, 20 + self.frames + count)
+        self.given = tuple(partial(shown, value) for value in bright)
+        self.frames, self.calls = self.frames + count, self.calls + 1
+        return neutral(count)
+
+    def drawings(self) -> tuple[Drawing, ...]:
+        if self.calls == 2 and self.failure == "raise":
+            raise RuntimeError("out of memory")
+        return self.given[:-1] if self.calls == 2 and self.failure == "few" else self.given
+
+
+def test_drawings_come_with_their_frames() -> None:
+    face = Faces(Drawing20(), Drawing20()).open(Media(), 0, timed=False)
+    found = []
+    for _ in range(2):
+        face.feed(bytes(2 * Media().edge(3)), None, False)
+        found += [int(drawing(0.0)[0, 0, 0]) for drawing in face.drawings()]
+    assert found == [20, 21, 22, 23, 24, 25]
+
+
+@pytest.mark.parametrize("failure", ["raise", "few"])
+def test_an_engine_that_draws_nonsense_shows_its_idle_picture(
+    failure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face = Faces(Drawing20(failure), Drawing20()).open(Media(), 0, timed=False)
+    piece, lengths = bytes(2 * Media().edge(3)), []
+    for last in (False, False, True):
+        assert len(face.feed(piece, None, last)) == 3
+        lengths.append(len(face.drawings()))
+    assert lengths == [3, 0, 0]
+    assert capsys.readouterr().out.count("face engine failed") == 1
+
+
+def test_an_engine_that_draws_hears_all_speech() -> None:
+    faces = Faces.load(Settings(face=FaceSettings(engine="examples.picture_face:load")))
+    assert (faces.status()["engine"], faces.status()["timed"], faces.reads) == ("bar", "bar", False)
+    usual = Faces.load(Settings(face=FaceSettings(engine="energy")))
+    assert (usual.status()["timed"], usual.reads, usual.idle) == ("phonemes", True, None)
+
+
+def test_phonemes_are_kept_from_an_engine_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for its frames a few at a time, in order of time, as for speech without phonemes."""
+    asked: list[tuple[bool, int]] = []
+
+    class Noted(shell.Still):
+        def feed(self, pcm: bytes, phonemes: object, last: bool) -> Weights:
+            weights = super().feed(pcm, phonemes, last)
+            asked.append((phonemes is not None, len(weights)))
+            return weights
+
+        def drawings(self) -> tuple[Drawing, ...]:
+            return tuple(partial(shown, 9) for _ in range(asked[-1][1]))
+
+    def opened(self: shell.Faces, media: Media, seed: int, *, timed: bool) -> Noted:
+        assert timed is self.reads
+        return Noted(media)
+
+    async def main(reads: bool) -> list[ev.Frames]:
+        monkeypatch.setattr(shell.Faces, "reads", reads)
+        monkeypatch.setattr(shell.Faces, "open", opened)
+        puppet = shell.Puppet()
+        async with shell.session(puppet) as (_, ear):
+            puppet.say.send_nowait(ev.ReplyStarted("r"))
+            puppet.say.send_nowait(ev.ReplyAudio("r", bytes(2 * 24_000 * 3), phonemes=()))
+            puppet.say.send_nowait(ev.ReplyDone("r"))
+            await asyncio.sleep(10)
+        return ear.of(ev.Frames)
+
+    frames = vtime.run(main(reads=False))
+    assert sum(len(group.weights) for group in frames) == 90
+    assert all(len(group.drawings) == len(group.weights) for group in frames)
+    assert not any(timed for timed, _ in asked) and max(count for _, count in asked) <= 12
+    asked.clear()
+    vtime.run(main(reads=True))
+    assert asked[0][0] and max(count for _, count in asked) == 90
