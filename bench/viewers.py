@@ -1,0 +1,89 @@
+"""Talkers over `/ws` beside viewers of live video: does drawing hold up the sound?
+
+    python -m bench.viewers --viewers 3 --sessions 10
+
+Starts a server with the scripted agent. The viewers watch sessions of their own that speak all the time, as
+endless WebM; everything runs on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import httpx2
+
+from bench.load import Load, failures, rows, run
+from bench.process import cpu_seconds, server
+from bench.report import Row, table
+
+CLUSTER = b"\x1f\x43\xb6\x75"
+"""A live WebM has one for each picture."""
+
+
+@dataclass
+class Viewer:
+    """When each picture of one stream came."""
+
+    arrivals: list[float] = field(default_factory=list)
+
+    async def watch(self, http: httpx2.AsyncClient) -> None:
+        """Create a session, keep it speaking, and take its video until cancelled."""
+        session = (await http.post("/sessions", json={})).json()["session_id"]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ask(http, session))
+            async with http.stream("GET", f"/sessions/{session}/avatar") as stream:
+                async for piece in stream.aiter_bytes():
+                    self.arrivals += [time.monotonic()] * piece.count(CLUSTER)
+
+    async def _ask(self, http: httpx2.AsyncClient, session: str) -> None:
+        while True:
+            await http.post(f"/sessions/{session}/text", json={"text": "Go on."})
+            await asyncio.sleep(6.5)  # the murmur lasts six seconds
+
+
+async def measure(url: str, viewers: int, load: Load, pid: int) -> None:
+    base = url.replace("ws", "http", 1).removesuffix("/ws") + "/api/v1"
+    watching = [Viewer() for _ in range(viewers)]
+    async with httpx2.AsyncClient(base_url=base, timeout=60) as http:
+        tasks = [asyncio.create_task(viewer.watch(http)) for viewer in watching]
+        await asyncio.sleep(5)  # the renderer is loaded when the first one watches
+        began, before = time.monotonic(), cpu_seconds(pid)
+        outcome = await run(url, load, pid)
+        seconds, cpu = time.monotonic() - began, cpu_seconds(pid) - before
+        quality = (await http.get("/pipeline/status")).json()["pictures"]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, BaseExceptionGroup):
+                await task
+    print(table(f"{load.sessions} talkers beside {viewers} viewers", rows(outcome, load, pid)))
+    for failure in failures(outcome):
+        print(f"failed: {failure}")
+    seen = [[at for at in viewer.arrivals if began <= at <= began + seconds] for viewer in watching]
+    gaps = [(b - a) * 1000 for times in seen for a, b in pairwise(times)]
+    found = [
+        Row("pictures a second and viewer", "", [sum(map(len, seen)) / max(1, viewers) / seconds]),
+        Row("from one picture to the next", "ms", gaps),
+        Row("server CPU, all in", "cores", [cpu / seconds]),
+    ]
+    print(table(f"the viewers (quality at the end: {quality.get('quality')})", found))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.viewers", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--viewers", type=int, default=3)
+    parser.add_argument("--sessions", type=int, default=10, help="talkers at the same time")
+    parser.add_argument("--turns", type=int, default=3)
+    options = parser.parse_args()
+    with server("scripted", {}) as ours:
+        asyncio.run(measure(ours.url, options.viewers, Load(options.sessions, options.turns), ours.pid))
+
+
+if __name__ == "__main__":
+    main()
