@@ -586,6 +586,11 @@ class MetricsSettings(Section):
     """`/metrics` answers; with `auth`, only administrators."""
 
 
+class TraceSettings(Section):
+    url: Annotated[str, AfterValidator(_web_address)] = ""
+    """Where OpenTelemetry spans of turns are sent (OTLP over HTTP); empty sends none."""
+
+
 class Settings(Section):
     agent: str = "embedded"
     avatar: Annotated[str, AfterValidator(_avatar)] = "mia"
@@ -627,3 +632,4 @@ class Settings(Section):
     conversations: ConversationSettings = ConversationSettings()
     logs: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TraceSettings = TraceSettings()

@@ -15,8 +15,8 @@ from tests.process import Server, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-TALKERS = 12
-SHORT = {"AGENT_TYPE": "scripted", "VISAVIS_SCRIPTED__SECONDS": "1.5", "VISAVIS_SCRIPTED__SPEED": "20"}
+TALKERS = 50
+SHORT = {"AGENT_TYPE": "scripted", "VISAVIS_SCRIPTED__SECONDS": "4", "VISAVIS_SCRIPTED__SPEED": "20"}
 LONG = SHORT | {"VISAVIS_SCRIPTED__SECONDS": "60", "VISAVIS_SERVER__DRAIN_SECONDS": "1"}
 PATIENT = LONG | {"VISAVIS_SERVER__DRAIN_SECONDS": "600"}
 
@@ -27,6 +27,7 @@ class Talker:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.log: list[dict[str, Any]] = []
+        self.frames = 0
         self.speaking = asyncio.Event()
         self.code: int | None = None
 
@@ -34,10 +35,11 @@ class Talker:
         await self._socket.send(json.dumps({"type": "text", "data": "hello"}))
         try:
             async for raw in self._socket:
-                message = json.loads(raw)
-                self.log.append(message)
-                if message["type"] == "sync_frame":
+                if '"sync_frame"' in str(raw[:60]):  # there are thousands
+                    self.frames += 1
                     self.speaking.set()
+                else:
+                    self.log.append(json.loads(raw))
         except ConnectionClosed:
             pass
         self.code = self._socket.close_code
@@ -90,11 +92,11 @@ def test_every_turn_is_spoken_to_its_end_and_nobody_new_is_let_in(tmp_path: Path
     assert late == 1013
     for talker in talkers:
         assert talker.code == 1012
-        assert len([kind for kind in talker.kinds if kind == "sync_frame"]) == 45
+        assert talker.frames == 120
         assert talker.kinds.index("error") < talker.kinds.index("audio_end")
         assert [m["code"] for m in talker.log if m["type"] == "error"] == ["SERVER_STOPPING"]
         done = next(m for m in talker.log if m["type"] == "transcript_done" and m["role"] == "assistant")
-        assert (done["text"], "interrupted" in done) == ("word1 word2 word3 word4", False)
+        assert (done["text"], "interrupted" in done) == (" ".join(f"word{n}" for n in range(1, 11)), False)
 
 
 def test_what_takes_longer_is_handed_over_when_the_time_is_up(tmp_path: Path) -> None:

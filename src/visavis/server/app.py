@@ -53,6 +53,7 @@ from visavis.tools.toolbox import ClientTool, ServerTool, Toolbox
 
 if TYPE_CHECKING:
     from visavis.tools.mcp import McpServer
+    from visavis.tracing import Traces
 
 PACKAGE = Path(visavis.__file__).parent
 STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
@@ -84,7 +85,8 @@ def create_app(
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
                 tools.add(search_knowledge(library))
             animator, seed = Animator(executor), settings.assistant.seed
-            hears = (app.state.metrics.hear, log_turns)
+            traces = _traces(settings)
+            hears = (app.state.metrics.hear, log_turns, *([] if traces is None else [traces.hear]))
             parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library, hears)
             async with anyio.create_task_group() as tasks:
                 app.state.mcp = await _connect_servers(settings, tools, tasks)
@@ -105,7 +107,7 @@ def create_app(
                 yield
                 page.close()
                 tasks.cancel_scope.cancel()
-            for engine in (agent, faces, app.state.pictures, app.state.brain):
+            for engine in (agent, faces, app.state.pictures, app.state.brain, traces):
                 await plugins.close(engine)
 
     page = PageRoutes(settings)
@@ -149,6 +151,14 @@ async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
         tasks.start_soon(anyio.to_thread.run_sync, faces)
         library = await anyio.to_thread.run_sync(load_knowledge, settings)
     return loaded["agent"], loaded["faces"], library
+
+
+def _traces(settings: Settings) -> Traces | None:
+    if not settings.traces.url:
+        return None
+    from visavis import tracing  # an extra that is needed only now
+
+    return tracing.load(settings)
 
 
 async def _connect_servers(settings: Settings, tools: Toolbox, tasks: TaskGroup) -> list[McpServer]:
