@@ -45,7 +45,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It needs no models, and other pages may use it."""
     folder = tmp_path_factory.mktemp("scripted")
     with server(
-        folder, AGENT_TYPE="scripted", VISAVIS_SCRIPTED__SECONDS="3", AVATAR_CORS_ORIGINS="*"
+        folder, AGENT_TYPE="scripted", VISAVIS_SCRIPTED__SECONDS="2", AVATAR_CORS_ORIGINS="*"
     ) as started:
         yield started
 
