@@ -185,3 +185,33 @@ def test_any_cutting_of_the_audio_gives_the_same_frames(
     assert pcm[: len(samples) * 2] == samples.tobytes()
     assert not any(pcm[len(samples) * 2 :])
     assert sum(len(frames.weights) for frames in only(log, ev.Frames)) == len(pcm) // 1600
+
+
+def test_pictures_are_kept_no_longer_than_a_client_may_come_back_for_them() -> None:
+    talk, now, kept = Conversation(), 0.0, 0
+    moved, seen = 0, list[int]()
+    pending: list[ev.Event] = [
+        ev.ReplyStarted("r"),
+        ev.ReplyAudio("r", bytes(48_000 * 20)),
+        ev.ReplyDone("r"),
+    ]
+    lost = False
+    while pending or (talk.deadline is not None and talk.deadline < 25):
+        if not pending and now > 8 and not lost:
+            lost, pending = True, [ev.ClientLost(), ev.ClientBack()]
+            before = seen[-1]
+        if not pending:
+            now = max(now, talk.deadline or now)
+        for effect in talk.feed(pending.pop(0) if pending else ev.TICK, now):
+            if isinstance(effect, ev.Animate):
+                first, moved = moved, moved + frames_of(talk, effect.pcm)
+                drawn = drawings(first, moved)
+                pending.append(ev.Animated(effect.turn, face(moved - first), effect.last, drawn))
+            elif isinstance(effect, ev.Frames):
+                assert all(effect.drawings)
+                seen += [number(drawing) for drawing in effect.drawings if drawing is not None]
+        kept = max(kept, len(talk._turn.drawings) if talk._turn else 0)
+    again = seen.index(before) + 1
+    assert seen[again] <= before, "the client that came back gets the unheard pictures again"
+    assert seen == [*range(before + 1), *range(seen[again], 600)]
+    assert kept <= 110, "those ahead, those that are heard, and a second behind"
