@@ -44,6 +44,12 @@ class Metrics:
         self._problems = Counter(
             "visavis_problems", "Errors that clients were told of, by code.", ["code"], registry=self.registry
         )
+        self._refused = Counter(
+            "visavis_refused_calls",
+            "HTTP calls that got an error, by code.",
+            ["code"],
+            registry=self.registry,
+        )
         self._codes: set[str] = set()
         self.frames = 0
         """Frames of avatars that left sessions."""
@@ -84,9 +90,16 @@ class Metrics:
         self._underruns.inc(ended.underruns)
 
     def _problem(self, session: str, problem: ev.Problem) -> None:
+        self._problems.labels(self._known(problem.code)).inc()
+
+    def refused(self, code: str) -> None:
+        """An HTTP call got an error."""
+        self._refused.labels(self._known(code)).inc()
+
+    def _known(self, code: str) -> str:
         if len(self._codes) < MOST_CODES:
-            self._codes.add(problem.code)
-        self._problems.labels(problem.code if problem.code in self._codes else OTHER).inc()
+            self._codes.add(code)
+        return code if code in self._codes else OTHER
 
     # -- asking --------------------------------------------------------------------------------------------
     def also(self, read: Callable[[], Iterable[Metric]]) -> None:

@@ -21,6 +21,8 @@ try:
 except ImportError as missing:
     raise ConfigurationError("traces.url is set, which needs: pip install 'visavis[otel]'") from missing
 
+EXPORT_SECONDS = 3
+"""The longest that spans may take to leave, also when the server stops."""
 MOST_OPEN = 10_000
 """Turns that are remembered while they are spoken; one whose session ended in the middle is never told."""
 
@@ -80,5 +82,7 @@ def load(settings: Settings) -> Traces:
     provider = TracerProvider(
         resource=Resource.create({"service.name": "visavis", "service.version": __version__})
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.traces.url)))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(settings.traces.url, timeout=EXPORT_SECONDS))
+    )
     return Traces(provider)

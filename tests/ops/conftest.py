@@ -22,6 +22,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with server(tmp_path_factory.mktemp("ops"), **QUICK) as started:
         created = json.loads(post(f"{started.http}/api/v1/sessions", {"output": "weights"})[2])
         post(f"{started.http}/api/v1/sessions/{created['session_id']}/text?wait=true", {"text": SECRET})
+        post(f"{started.http}/api/v1/sessions", {"output": "smoke"})
+        get(f"{started.http}/api/v1/sessions/nobody")
         asyncio.run(_talk(started))
         yield started
 

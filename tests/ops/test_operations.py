@@ -35,6 +35,8 @@ def test_prometheus_reads_what_happened(scraped: str) -> None:
     assert found[of("visavis_sessions", dialect="api", state="listening")] == 1
     assert found[of("visavis_sessions_limit")] == 100
     assert found[of("visavis_refused_messages_total", code="BAD_JSON")] == 1
+    assert found[of("visavis_refused_calls_total", code="BAD_REQUEST")] == 1
+    assert found[of("visavis_refused_calls_total", code="NO_SUCH_SESSION")] == 1
     assert found[of("visavis_queue_calls_total", queue="face")] >= 2
     assert found[of("visavis_stage_calls_total", stage="avatar")] >= 2
     assert found[of("visavis_draining")] == 0

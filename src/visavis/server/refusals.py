@@ -65,9 +65,11 @@ def refuse(request: Request, error: Exception) -> Response:
             reasons = "; ".join(
                 f"{field}: {detail['msg']}" for field, detail in zip(fields, error.errors(), strict=True)
             )
+            request.app.state.metrics.refused("BAD_REQUEST")
             body = {"code": "BAD_REQUEST", "message": reasons, "fields": fields}
             return JSONResponse(body, 422)
         case _:
             raise error
+    request.app.state.metrics.refused(code)
     headers = {"Retry-After": str(RETRY_AFTER)} if STATUS.get(code) == 503 else None
     return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)
