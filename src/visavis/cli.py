@@ -81,6 +81,12 @@ def serve(
     config: ConfigOption = None,
     agent: Annotated[str | None, typer.Option(help="Who answers: embedded, scripted, ...")] = None,
     avatar: Annotated[str | None, typer.Option(help="Whose face it is.")] = None,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option(help="Certificate chain (PEM): https and wss instead of http and ws.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None, typer.Option(help="Its key, when that is in a file of its own.")
+    ] = None,
     debug: DebugOption = None,
 ) -> None:
     """Start the server (this is what `visavis` alone does)."""
@@ -88,6 +94,8 @@ def serve(
         "server.host": host,
         "server.port": port,
         "server.open_browser": open_browser,
+        "server.ssl_certfile": ssl_certfile,
+        "server.ssl_keyfile": ssl_keyfile,
         "agent": agent,
         "avatar": avatar,
         "debug": debug,
@@ -277,6 +285,14 @@ def top(
             server = _settings({}, config).server
             url = page_url(server.host, server.port)
         cli_top.show(url, token, seconds, once=once)
+
+
+@app.command()
+def password() -> None:
+    """Ask for a password and show the hash that stands for it in `auth.users`."""
+    from visavis.security.users import hashed
+
+    typer.echo(hashed(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)))
 
 
 @app.command()

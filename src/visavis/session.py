@@ -15,11 +15,12 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from visavis import events as ev
 from visavis.agents import Agent, AgentEngine, Brief, Library
-from visavis.audio import Media, Resampler
+from visavis.audio import BYTES, Media, Resampler
 from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
+from visavis.security.limits import Bucket
 from visavis.stages import Message
 from visavis.ticker import Ticker
 from visavis.tools.toolbox import Toolbox
@@ -92,8 +93,11 @@ class Session:
         on_end: Callable[[], None] = lambda: None,
         brief: Brief | None = None,
         past: Past | None = None,
+        hearing: Bucket | None = None,
     ) -> None:
+        """`hearing`: seconds of sound that may be heard; None is any number."""
         self.id = id
+        self._hearing, self._deaf = hearing, False
         self.wake: float | None = None
         self.closed = self._failed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
@@ -278,7 +282,17 @@ class Session:
             self._ask(event)
         else:
             played = event.played * self._parts.agent.output_rate // self._media.rate
-            self._ask(replace(event, pcm=self._ears(event.pcm), played=played))
+            pcm = self._ears(event.pcm)
+            if self._hearing is None or self._may_hear(self._hearing, len(pcm) / BYTES / rate):
+                self._ask(replace(event, pcm=pcm, played=played))
+
+    def _may_hear(self, hearing: Bucket, seconds: float) -> bool:
+        """Whether so much sound is still heard; what is not is told once, until there is room again."""
+        heard = hearing.take(seconds, asyncio.get_running_loop().time())
+        if not heard and not self._deaf:
+            self._put(ev.Problem("RATE_LIMITED", "Too much sound in a minute; some of it is not heard."))
+        self._deaf = not heard
+        return heard
 
     def _ask(self, event: ev.ToAgent) -> None:
         try:

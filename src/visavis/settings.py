@@ -631,5 +631,10 @@ class Settings(Section):
     """Servers whose tools the agent may use, by names of your own."""
     conversations: ConversationSettings = ConversationSettings()
     logs: LogSettings = LogSettings()
+
+    @property
+    def limited(self) -> bool:
+        """Whether `limits` hold."""
+        return self.auth.enabled if self.limits.enabled is None else self.limits.enabled
     metrics: MetricsSettings = MetricsSettings()
     traces: TraceSettings = TraceSettings()

@@ -31,6 +31,11 @@ FLAGS = [
 PATIENCE = 60_000
 """Milliseconds a page may take on a busy machine without a GPU."""
 
+KEEP_VIOLATIONS = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', event => violations.push(event.effectiveDirective));
+"""
+
 Open = Callable[..., AbstractContextManager[Page]]
 
 
@@ -79,6 +84,15 @@ def spoken(voice: TextToSpeech, tmp_path_factory: pytest.TempPathFactory) -> Cal
     return make
 
 
+def wait_until(page: Page, expression: str) -> None:
+    """Until it is true, without eval in the page."""
+    for _ in range(PATIENCE // 50):
+        if page.evaluate(f"Boolean({expression})"):
+            return
+        page.wait_for_timeout(50)
+    raise TimeoutError(expression)
+
+
 @pytest.fixture(scope="session")
 def browse() -> Open:
     """Open a page in a browser of its own, with a WAV file as its microphone."""
@@ -92,19 +106,23 @@ def browse() -> Open:
     )
 
     @contextmanager
-    def opened(url: str, microphone: Path | None = None, flags: tuple[str, ...] = ()) -> Iterator[Page]:
+    def opened(
+        url: str, microphone: Path | None = None, flags: tuple[str, ...] = (), csp: bool = False
+    ) -> Iterator[Page]:
         # The processor draws WebGL here; without being asked to, the page would show video.
         heard = [f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=executable, headless=True, args=[*FLAGS, *flags, *heard]
             )
-            page = browser.new_page(viewport={"width": 960, "height": 640})
+            # Playwright waits for functions with eval, which the page's policy forbids.
+            page = browser.new_page(viewport={"width": 960, "height": 640}, bypass_csp=not csp)
+            page.add_init_script(KEEP_VIOLATIONS)
             page.set_default_timeout(PATIENCE)
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.goto(url if "?" in url else f"{url}?view=webgl")
-            page.wait_for_function("window.visavis && window.visavis.ready")
+            wait_until(page, "window.visavis && window.visavis.ready")
             yield page
             assert not problems, problems
             browser.close()

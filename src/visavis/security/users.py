@@ -38,8 +38,8 @@ class Users:
     def __init__(self, hashes: Mapping[str, str]) -> None:
         self._hashes = dict(hashes)
         parameters = [extract_parameters(text) for text in self._hashes.values()]
-        # Somebody who does not exist takes as long as the first one who does.
-        hasher = PasswordHasher.from_parameters(parameters[0]) if parameters else PasswordHasher()
+        # Somebody who does not exist takes as long as the first one who does; if nobody does, no time at all.
+        hasher = PasswordHasher.from_parameters(parameters[0]) if parameters else PasswordHasher(1, 8, 1)
         self._nobody = hasher.hash(secrets.token_urlsafe(16))
         self._hasher = hasher
 

@@ -16,7 +16,6 @@ import anyio
 from anyio.abc import TaskGroup
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -36,6 +35,7 @@ from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
 from visavis.server.lines import Lines
 from visavis.server.pictures import Pictures
+from visavis.server.protection import protect
 from visavis.server.refusals import ApiError, refuse
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
@@ -96,7 +96,10 @@ def create_app(
                     tasks.start_soon(store.keep)
                 app.state.library, app.state.store = library, store
                 server = settings.server
-                app.state.sessions = Sessions(parts, tasks, server.max_sessions, server.resume_seconds, store)
+                limits = settings.limits if settings.limited else None
+                app.state.sessions = Sessions(
+                    parts, tasks, server.max_sessions, server.resume_seconds, store, limits
+                )
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing, faces.idle)
                 app.state.brain, app.state.tasks = Brain(settings, agent), tasks
                 app.state.talks = Talks(
@@ -117,8 +120,7 @@ def create_app(
         title="Visavis", version=visavis.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.settings, app.state.lines, app.state.metrics = settings, Lines(), Metrics()
-    if origins := settings.server.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    protect(app, settings, [STATIC / "index.html", STATIC / "face.html"])
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_websocket_route("/ws", widget)

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from visavis import events as ev
 from visavis.errors import for_people
 from visavis.exports import glb
+from visavis.security.callers import caller
 from visavis.server.hearing import hear
 from visavis.server.lines import Full, Line
 from visavis.server.talks import Talk, Talks
@@ -67,7 +68,12 @@ class FramesConnection:
             return
         try:
             self._talk = self._talks.create(
-                self._avatar, media=MEDIA, id=self._wire.session_id, listed=False, dialect="frames"
+                self._avatar,
+                media=MEDIA,
+                id=self._wire.session_id,
+                listed=False,
+                dialect="frames",
+                owner=caller(self._socket).subject,
             )
         except Full as full:
             await self._refuse(1013, ev.Problem(full.code, str(full)))

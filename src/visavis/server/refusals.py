@@ -12,6 +12,9 @@ from visavis.errors import VisavisError
 from visavis.server.talks import NoSuchTalk
 
 STATUS = {
+    "UNAUTHORIZED": 401,
+    "FORBIDDEN": 403,
+    "AUTH_OFF": 404,
     "NO_SUCH_SESSION": 404,
     "SESSION_ENDED": 410,
     "NO_SUCH_FILE": 404,
@@ -23,6 +26,7 @@ STATUS = {
     "NOT_SDP": 415,
     "NO_SOUND": 415,
     "BAD_SOUND": 415,
+    "TOO_MANY_SESSIONS": 429,
     "SERVER_FULL": 503,
     "SERVER_STOPPING": 503,
     "MISSING_EXTRA": 501,

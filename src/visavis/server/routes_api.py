@@ -26,6 +26,7 @@ from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
 from visavis.conversations.exports import captions
 from visavis.exports import glb
+from visavis.security.callers import caller
 from visavis.server import api_models as models
 from visavis.server.api_socket import ApiConnection
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
@@ -152,7 +153,14 @@ class ApiRoutes:
             **{name: value for name, value in given.items() if value is not None},
         )
         media = Media(fps=self._settings.video.fps)
-        talk = talks.create(avatar, media=media, brief=brief, output=wanted.output, metadata=wanted.metadata)
+        talk = talks.create(
+            avatar,
+            media=media,
+            brief=brief,
+            output=wanted.output,
+            metadata=wanted.metadata,
+            owner=caller(request).subject,
+        )
         return models.Session(**self._described(request, talk))
 
     async def index(
@@ -162,7 +170,7 @@ class ApiRoutes:
         limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 20,
     ) -> models.Page:
         """The sessions that live, oldest first."""
-        talks = _talks(request).all()
+        talks = _talks(request).all(caller(request))
         shown = [models.Session(**self._described(request, talk)) for talk in talks[offset : offset + limit]]
         return models.Page(sessions=shown, total=len(talks), offset=offset, limit=limit)
 
@@ -297,7 +305,7 @@ class ApiRoutes:
         """`WS /api/v1/sessions/{id}/ws`."""
         talks: Talks = socket.app.state.talks
         try:
-            talk = talks.get(session_id)
+            talk = talks.get(session_id, caller(socket))
         except NoSuchTalk as missing:
             await socket.accept()
             await socket.close(1008, "the session has ended" if missing.ended else "there is no such session")
@@ -340,7 +348,7 @@ def _talks(request: Request) -> Talks:
 
 
 async def _talk_of(request: Request, session_id: str) -> Talk:
-    return _talks(request).get(session_id)
+    return _talks(request).get(session_id, caller(request))
 
 
 def _whole(talk: Talk, collector: Collector) -> Response:

@@ -31,6 +31,7 @@ from visavis import events as ev
 from visavis.audio import Media, to_float
 from visavis.exports import glb
 from visavis.memory import Memory
+from visavis.security.callers import caller
 from visavis.server.api_models import like
 from visavis.server.brain import Brain
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
@@ -126,7 +127,8 @@ class PageRoutes:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._visits: WeakKeyDictionary[Talk, Visit] = WeakKeyDictionary()
-        self._files: OrderedDict[str, Path] = OrderedDict()
+        self._files: OrderedDict[str, tuple[Path, str]] = OrderedDict()
+        """With their owners."""
         self._folder: TemporaryDirectory[str] | None = None
         self._filming = anyio.CapacityLimiter(1)
 
@@ -196,7 +198,7 @@ class PageRoutes:
                 raise ApiError("NOTHING_HEARD", "There are no words in the recording.")
         memory = self._new_memory()
         if session is not None:
-            memory = self._visit(_talks(request).get(session, any=True)).memory
+            memory = self._visit(_talks(request).get(session, caller(request), any=True)).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
         answer = llm.reply([*memory.messages(), Message("user", text)])
         pieces = [piece async for piece in brain.meters["llm"].to_first(answer)]
@@ -208,7 +210,7 @@ class PageRoutes:
     # -- video ---------------------------------------------------------------------------------------------
     async def start(self, request: Request, start: Start) -> Started:
         """Have a text spoken: the answer says where to watch."""
-        talk = _talks(request).get(start.sessionId, any=True)
+        talk = _talks(request).get(start.sessionId, caller(request), any=True)
         visit, muse = self._visit(talk), self._settings.muse
         avatar = self._avatar(start.avatarId) if start.avatarId else talk.avatar
         if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
@@ -222,7 +224,7 @@ class PageRoutes:
 
     async def stream(self, request: Request, session_id: str) -> Response:
         """The session as an endless WebM."""
-        talk = _talks(request).get(session_id, any=True)
+        talk = _talks(request).get(session_id, caller(request), any=True)
         live = await _talks(request).stream(talk)
         return StreamingResponse(self._watched(talk, video(live)), media_type=_MEDIA_TYPE)
 
@@ -231,7 +233,7 @@ class PageRoutes:
         talks: Talks = socket.app.state.talks
         await socket.accept()
         try:
-            talk = talks.get(session_id, any=True)
+            talk = talks.get(session_id, caller(socket), any=True)
         except NoSuchTalk:
             await socket.close(1008, "there is no such session")
             return
@@ -254,9 +256,9 @@ class PageRoutes:
     ) -> Response:
         """A whole reply as a video file; parts of it with `Range`."""
         if self._settings.muse.file_url:
-            return await self._fetched(_talks(request).get(name, any=True), range)
-        path = self._files.get(name)
-        if path is None:
+            return await self._fetched(_talks(request).get(name, caller(request), any=True), range)
+        path, owner = self._files.get(name, (None, ""))
+        if path is None or not caller(request).may_see(owner):
             raise ApiError("NO_SUCH_FILE", "There is no such file, or its time is over.")
         return FileResponse(path, media_type="video/webm")
 
@@ -265,7 +267,13 @@ class PageRoutes:
         reader = await anyio.to_thread.run_sync(request.app.state.brain.reader)
         media = Media(fps=self._settings.video.fps)
         return _talks(request).create(
-            avatar, media=media, id=str(uuid.uuid4()), listed=False, agent=reader, dialect="page"
+            avatar,
+            media=media,
+            id=str(uuid.uuid4()),
+            listed=False,
+            agent=reader,
+            dialect="page",
+            owner=caller(request).subject,
         )
 
     def _visit(self, talk: Talk) -> Visit:
@@ -319,7 +327,7 @@ class PageRoutes:
             lambda: write_film(path, track, [pcm], talk.media.rate, renderer, drawings=drawings),
             limiter=self._filming,
         )
-        self._files[path.name] = path
+        self._files[path.name] = path, talk.seat.owner
         while len(self._files) > MAX_FILES:
             self._forget(next(iter(self._files)))
         request.app.state.tasks.start_soon(self._forget_later, path.name)
@@ -330,8 +338,8 @@ class PageRoutes:
         self._forget(name)
 
     def _forget(self, name: str) -> None:
-        if (path := self._files.pop(name, None)) is not None:
-            path.unlink(missing_ok=True)
+        if (kept := self._files.pop(name, None)) is not None:
+            kept[0].unlink(missing_ok=True)
 
     # -- another service ------------------------------------------------------------------------------------
     def _question(self, talk: Talk) -> dict[str, str]:

@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import socket
+import ssl
 import sys
 import threading
 import webbrowser
@@ -18,16 +19,18 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis.errors import VisavisError, for_people
+from visavis.errors import ConfigurationError, VisavisError, for_people
 from visavis.server.app import create_app
 from visavis.server.draining import drained
-from visavis.server.protocol import Protocol
-from visavis.settings import Settings
+from visavis.server.protocol import Protocol, http_protocol
+from visavis.settings import ServerSettings, Settings
 
 LARGEST_MESSAGE = 64 << 20
 """Bytes; far above the settings, so that a message that is too large is answered before the line is cut."""
 GRACE = 5
 """Seconds that open connections have to end when the server stops."""
+PATIENCE = 5
+"""Seconds between being told that a body is too slow and being cut off."""
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while the event loop waits for it; Python's default is ten
 times as long, which would show as late frames."""
@@ -70,13 +73,19 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
     """
     app = create_app(settings, recording)
     application = Startup(app)
+    certificate, key = _tls(settings.server)
     config = uvicorn.Config(
         application,
+        http=http_protocol(settings.limits.upload_seconds + PATIENCE),
         ws=Protocol,
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # the application sees through them itself
+        server_header=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         lifespan="on",
         timeout_graceful_shutdown=GRACE,
     )
@@ -150,17 +159,38 @@ def _ready(settings: Settings, page: str) -> None:
     gc.collect()
     gc.freeze()  # nothing that lives as long as the process needs to be looked at again
     sys.setswitchinterval(SWITCH)
-    url = page_url(settings.server.host, settings.server.port) + page
+    server = settings.server
+    url = page_url(server.host, server.port, tls=server.ssl_certfile is not None) + page
     Console(stderr=True).print(f"Visavis is ready: [bold]{url}[/bold]  (Ctrl-C stops it)", highlight=False)
     if settings.server.open_browser and has_display():
         threading.Thread(target=_open, args=(url,), daemon=True).start()
 
 
-def page_url(host: str, port: int) -> str:
+def page_url(host: str, port: int, *, tls: bool = False) -> str:
     """The page's address on this machine: browsers allow the microphone on localhost without TLS."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing is bound here
         host = "localhost"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+
+
+def _tls(server: ServerSettings) -> tuple[Path | None, Path | None]:
+    """The certificate and its key, if there are. Raises `ConfigurationError` when they cannot be used."""
+    certificate, key = server.ssl_certfile, server.ssl_keyfile
+    if certificate is None:
+        if key is not None:
+            raise ConfigurationError("server.ssl_keyfile needs server.ssl_certfile as well")
+        return None, None
+    try:
+        # A key with a password would be asked for at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        files = f"{certificate} and {key}" if key else str(certificate)
+        raise ConfigurationError(
+            f"server.ssl_certfile: {files} cannot be used ({error}); "
+            "expected a certificate chain and its key in PEM, without a password"
+        ) from error
+    return certificate, key
 
 
 def has_display() -> bool:

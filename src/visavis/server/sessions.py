@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 import uuid
@@ -18,8 +19,10 @@ from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.conversations.store import Store
+from visavis.security.limits import Bucket
 from visavis.server.lines import Full
 from visavis.session import Client, Parts, Past, Session
+from visavis.settings import LimitSettings
 
 
 class Sitter(Client, Protocol):
@@ -37,6 +40,8 @@ class Seat:
     token: str
     ended: anyio.Event
     dialect: str = "widget"
+    owner: str = ""
+    """The subject of the token that it was begun with; "" on a server that needs none."""
     since: float = field(default_factory=time.monotonic)
     client: Sitter | None = None
     expiry: anyio.CancelScope | None = None
@@ -58,9 +63,10 @@ class Sessions:
         limit: int,
         resume_seconds: float,
         store: Store | None = None,
+        limits: LimitSettings | None = None,
     ) -> None:
-        """`store` writes conversations down, if there is one."""
-        self.parts, self._store = parts, store
+        """`store` writes conversations down, if there is one; without `limits` nobody is limited."""
+        self.parts, self._store, self._limits = parts, store, limits
         self._tasks, self.limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
         self.draining = False
@@ -78,12 +84,15 @@ class Sessions:
     def full(self) -> bool:
         return len(self._seats) >= self.limit
 
-    def check_room(self) -> None:
-        """Raises `Full` when nobody new is let in."""
+    def check_room(self, owner: str = "") -> None:
+        """Raises `Full` when nobody new is let in, or no more of one owner."""
         if self.draining:
             raise Full("SERVER_STOPPING", "The server is about to restart; please try again in a few seconds.")
         if self.full:
             raise Full("SERVER_FULL", "All places are taken; please try again in a minute.")
+        most = self._limits.sessions_per_token if self._limits is not None and owner else 0
+        if most and sum(seat.owner == owner for seat in self._seats.values()) >= most:
+            raise Full("TOO_MANY_SESSIONS", f"You have {most} conversations already; end one of them first.")
 
     def open(
         self,
@@ -93,13 +102,16 @@ class Sessions:
         brief: Brief | None = None,
         agent: AgentEngine | None = None,
         dialect: str = "widget",
+        owner: str = "",
     ) -> Seat:
         """A new conversation; its agent, `agent` or the server's, is opened in the server's task group.
         Raises `Full`."""
-        self.check_room()
-        ended = anyio.Event()
+        self.check_room(owner)
+        ended, limits = anyio.Event(), self._limits
 
         def on_end() -> None:
+            if end is not None:
+                end.cancel()
             self._seats.pop(token, None)
             ended.set()
             if seat.client is not None:
@@ -109,18 +121,24 @@ class Sessions:
         if self._store is not None:
             conversation, past = _with_past(self._store, session_id, token, media)
         parts = self.parts if agent is None else replace(self.parts, agent=agent)
-        session = Session(session_id, parts, conversation, on_end, brief, past)
-        seat = self._seats[token] = Seat(session, token, ended, dialect)
+        session = Session(session_id, parts, conversation, on_end, brief, past, _hearing(limits))
+        seat = self._seats[token] = Seat(session, token, ended, dialect, owner)
+        end: asyncio.TimerHandle | None = None
+        if limits is not None and limits.session_minutes:
+            longest = f"a conversation may take {limits.session_minutes:g} minutes here"
+            end = asyncio.get_running_loop().call_later(limits.session_minutes * 60, seat.end, 1008, longest)
         self.opened[dialect] += 1
         self._tasks.start_soon(session.run, name=f"session {session_id}")
         return seat
 
-    def resume(self, token: str, media: Media) -> Seat | None:
+    def resume(self, token: str, media: Media, owner: str = "") -> Seat | None:
         """The conversation that waits for the holder of this token, or was written down, if there is one."""
         seat = self._seats.get(token)
         if seat is None and self._store is not None:
             known = self._store.known(token)
-            return None if known is None else self.open(known.id, token, media)
+            return None if known is None else self.open(known.id, token, media, owner=owner)
+        if seat is not None and seat.owner != owner:
+            return None
         if seat is not None and seat.expiry is not None:
             seat.expiry.cancel()
             seat.expiry = None
@@ -149,6 +167,12 @@ def _with_past(store: Store, session_id: str, token: str, media: Media) -> tuple
         return Conversation(media), Past(hear)
     past = Past(hear, partial(store.history, known.id), () if known.cut is None else (known.cut,))
     return Conversation(media, None, known.turns, known.user_turns), past
+
+
+def _hearing(limits: LimitSettings | None) -> Bucket | None:
+    """Seconds of sound that a session may hear."""
+    seconds = limits.audio_seconds_per_minute if limits is not None else 0
+    return Bucket(seconds / 60, seconds, 0) if seconds else None
 
 
 def new_id() -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from starlette.websockets import WebSocket
 
 from visavis import events as ev
+from visavis.security.callers import caller
 from visavis.server.lines import Line
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
 from visavis.wires import BadMessage, Hello, Message
@@ -22,7 +23,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, sessions: Sessions, max_message_bytes: int) -> None:
         self._socket, self._sessions = socket, sessions
-        self._token = new_token()
+        self._token, self._owner = new_token(), caller(socket).subject
         self._wire = WidgetWire(new_id())
         self._line = Line(socket, max_message_bytes, self._take, self.put)
         self._seat: Seat | None = None
@@ -78,7 +79,8 @@ class Connection:
         """The session of this connection, opened by the first thing the client says."""
         if self._seat is None:
             brief = replace(self._sessions.parts.brief, avatar=self._avatar)
-            seat = self._sessions.open(self._wire.session_id, self._token, self._wire.media, brief)
+            wire, owner = self._wire, self._owner
+            seat = self._sessions.open(wire.session_id, self._token, wire.media, brief, owner=owner)
             self._take_seat(seat)
             return seat
         return self._seat
@@ -96,7 +98,7 @@ class Connection:
             return
         if self._seat is not None:
             raise BadMessage("TOO_LATE", '"hello" with "resume" must come before anything else.')
-        seat = self._sessions.resume(hello.resume, self._wire.media)
+        seat = self._sessions.resume(hello.resume, self._wire.media, self._owner)
         if seat is None:
             gone = "That conversation is over; a new one has begun."
             self.put(ev.Problem("RESUME_EXPIRED", gone))

@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
+from visavis.security.callers import ANYONE, Caller
 from visavis.server.audience import Audience, Record
 from visavis.server.pictures import Pictures
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
@@ -69,14 +70,15 @@ class Talks:
     def __init__(self, sessions: Sessions, tasks: TaskGroup, pictures: Pictures, patience: float) -> None:
         self._sessions, self._tasks, self._pictures, self._patience = sessions, tasks, pictures, patience
         self._talks: dict[str, Talk] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, str] = OrderedDict()
+        """Their owners."""
 
     def __len__(self) -> int:
         return len(self._talks)
 
-    def all(self) -> list[Talk]:
-        """Those that callers of the api see, oldest first."""
-        return [talk for talk in self._talks.values() if talk.listed]
+    def all(self, who: Caller = ANYONE) -> list[Talk]:
+        """Those that this caller of the api sees, oldest first."""
+        return [talk for talk in self._talks.values() if talk.listed and who.may_see(talk.seat.owner)]
 
     @property
     def peers(self) -> int:
@@ -105,12 +107,13 @@ class Talks:
         listed: bool = True,
         agent: AgentEngine | None = None,
         dialect: str = "api",
+        owner: str = "",
     ) -> Talk:
         """`listed`: callers of the api see it. `agent` instead of the server's. Raises `Full`."""
         brief = replace(brief or self._sessions.parts.brief, avatar=avatar)
         record = Record()
         audience = Audience(record)
-        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent, dialect)
+        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent, dialect, owner)
         seat.session.attach(audience)
         talk = Talk(seat, audience, record, media, output, avatar, metadata or {}, listed)
         self._talks[talk.id] = talk
@@ -118,11 +121,13 @@ class Talks:
         self._tasks.start_soon(self._watch, talk)
         return talk
 
-    def get(self, id: str, *, any: bool = False) -> Talk:
-        """The session of that id, which lives on; `any`: also one that is not listed. Raises `NoSuchTalk`."""
+    def get(self, id: str, who: Caller = ANYONE, *, any: bool = False) -> Talk:
+        """The session of that id, which lives on; `any`: also one that is not listed. Raises `NoSuchTalk`,
+        also when it is not there for `who`."""
         talk = self._talks.get(id)
-        if talk is None or not (talk.listed or any):
-            raise NoSuchTalk(id in self._ended)
+        if talk is None or not (talk.listed or any) or not who.may_see(talk.seat.owner):
+            owner = self._ended.get(id)
+            raise NoSuchTalk(owner is not None and who.may_see(owner))
         self.touch(talk)
         return talk
 
@@ -176,7 +181,7 @@ class Talks:
         if talk.stream is not None:
             talk.stream.close()
         if self._talks.pop(talk.id, None) is not None:
-            self._ended[talk.id] = None
+            self._ended[talk.id] = talk.seat.owner
             while len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
 

@@ -1,0 +1,129 @@
+"""Tokens: for visitors of an allowed page, for users with a password; and their end.
+
+Source: docs/protocols.md. Errors are `{code, message}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Annotated, Any, Literal
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from visavis.security.addresses import customer
+from visavis.security.callers import caller
+from visavis.security.origins import parse
+from visavis.security.tokens import BadToken, Claims
+from visavis.security.users import LONGEST
+from visavis.server import api_models as models
+from visavis.server.access import Access
+from visavis.server.guard import tokens_of
+from visavis.server.refusals import ApiError
+
+AT_ONCE = 2
+"""Passwords that are compared at a time: each takes 64 MiB for a moment."""
+NO_STORE = {"Cache-Control": "no-store"}
+_OFF: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem, "description": "No token is needed."}}
+_FORBIDDEN: dict[int | str, dict[str, Any]] = {
+    403: {"model": models.Problem, "description": "The page is not an allowed origin."}
+}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    401: {"model": models.Problem, "description": "The name or the password is wrong."},
+    429: {"model": models.Problem, "description": "Too many wrong passwords: see `Retry-After`."},
+}
+
+
+class VisitorToken(BaseModel):
+    token: str
+    ttl: int = Field(description="Seconds that it is valid.")
+    origin: str
+
+
+class SignIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    username: Annotated[str, Field(min_length=1, max_length=64)]
+    password: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+
+
+class UserToken(BaseModel):
+    access_token: str
+    token_type: Literal["bearer"]
+    expires_in: int = Field(description="Seconds that it is valid.")
+
+
+class AuthRoutes:
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._comparing = anyio.CapacityLimiter(AT_ONCE)
+
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["auth"])
+        add = router.add_api_route
+        add(
+            "/api/auth/token",
+            self.visitor,
+            methods=["POST"],
+            response_model=VisitorToken,
+            responses=_OFF | _FORBIDDEN,
+        )
+        add("/auth/token", self.user, methods=["POST"], response_model=UserToken, responses=_OFF | _WRONG)
+        add("/auth/revoke", self.revoke, methods=["POST"], status_code=204, responses=_OFF)
+        return router
+
+    async def visitor(self, request: Request) -> Response:
+        """A token for the page that asks, by its `Origin`. With a token of that page that is still valid in
+        the request, the new one is for the same visitor, whose sessions it keeps."""
+        self._check_on()
+        given = request.headers.getlist("origin")
+        if len(given) != 1 or not self._access.origins.allow(given[0]):
+            raise ApiError("FORBIDDEN", "This page may not have a token: it is not an allowed origin.")
+        origin = given[0]
+        token = self._access.visitor(origin, self._before(request, origin))
+        body = {"token": token, "ttl": self._access.ttl, "origin": origin}
+        return JSONResponse(body, headers=NO_STORE)
+
+    async def user(self, request: Request, sign_in: SignIn) -> Response:
+        """A token for a user with a password."""
+        self._check_on()
+        users, throttle = self._access.users, self._access.throttle
+        assert users is not None
+        name, address = sign_in.username, customer(request.client.host if request.client else "")
+        wait = throttle.begin(name, address, asyncio.get_running_loop().time())
+        if wait:
+            problem = {"code": "RATE_LIMITED", "message": "Too many wrong passwords; try again later."}
+            return JSONResponse(problem, 429, headers={"Retry-After": str(math.ceil(wait))})
+        right = await anyio.to_thread.run_sync(users.check, name, sign_in.password, limiter=self._comparing)
+        if not right:
+            raise ApiError("UNAUTHORIZED", "The name or the password is wrong.")
+        throttle.succeeded(name, address)
+        body = {
+            "access_token": self._access.user(name),
+            "token_type": "bearer",
+            "expires_in": self._access.ttl,
+        }
+        return JSONResponse(body, headers=NO_STORE)
+
+    async def revoke(self, request: Request) -> Response:
+        """End the token of this request, and whatever is open with it."""
+        self._check_on()
+        claims = caller(request).claims
+        assert claims is not None  # the guard lets nobody else in
+        await self._access.revoke(claims)
+        return Response(status_code=204)
+
+    def _check_on(self) -> None:
+        if self._access.tokens is None:
+            raise ApiError("AUTH_OFF", "This server needs no token.")
+
+    def _before(self, request: Request, origin: str) -> Claims | None:
+        found = tokens_of(request)
+        try:
+            claims = self._access.read(found[0]) if len(found) == 1 else None
+        except BadToken:
+            return None
+        bound = claims.origin if claims is not None else None
+        return claims if bound is not None and parse(bound) == parse(origin) else None
