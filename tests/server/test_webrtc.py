@@ -236,6 +236,7 @@ def offer(*sections: str, candidates: int = 0) -> str:
         ("m=audio\r\n", "application/sdp", (422, "BAD_OFFER")),
         (offer("audio", "audio"), "application/sdp", (422, "BAD_OFFER")),
         (offer("audio", "application"), "application/sdp", (422, "BAD_OFFER")),
+        (offer("audio").replace("a=sendrecv", "a=x"), "application/sdp", (422, "BAD_OFFER")),
         (offer("audio", candidates=101), "application/sdp", (422, "BAD_OFFER")),
         (offer("audio").replace("opus", "mine"), "application/sdp", (422, "BAD_OFFER")),
         (offer("audio").replace("a=ice-pwd", "a=x"), "application/sdp", (422, "BAD_OFFER")),

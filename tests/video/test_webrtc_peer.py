@@ -43,11 +43,13 @@ def peer(servers: tuple[IceServerSettings, ...] = ()) -> tuple[webrtc.Peer, list
 async def client() -> AsyncIterator[RTCPeerConnection]:
     """With a microphone, and an offer that can be answered."""
     made = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    made.addTransceiver("video", "recvonly")
-    made.addTrack(AudioStreamTrack())
-    await made.setLocalDescription()
-    yield made
-    await made.close()
+    try:
+        made.addTransceiver("video", "recvonly")
+        made.addTrack(AudioStreamTrack())
+        await made.setLocalDescription()
+        yield made
+    finally:
+        await made.close()
 
 
 def test_what_waits_too_long_is_left_out() -> None:
@@ -121,6 +123,26 @@ def test_who_never_connects_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
             while alive() != before:
                 await asyncio.sleep(0.01)
         assert not heard
+
+    asyncio.run(script())
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [("BUNDLE 0 1", "BUNDLE 7 0 1"), ("a=mid:1", "a=mid:0"), ("a=setup:actpass", "a=setup:me")],
+)
+def test_nothing_is_left_of_an_offer_that_cannot_be_answered(part: str, wrong: str) -> None:
+    async def script() -> None:
+        before = alive()
+        async with client() as other:
+            made, _ = peer()
+            assert part in other.localDescription.sdp
+            with pytest.raises(VisavisError, match="cannot be answered") as problem:
+                await made.answer(other.localDescription.sdp.replace(part, wrong))
+            assert problem.value.code == "BAD_OFFER"
+        async with asyncio.timeout(WAIT):
+            while alive() != before:
+                await asyncio.sleep(0.01)
 
     asyncio.run(script())
 

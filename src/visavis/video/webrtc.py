@@ -165,7 +165,6 @@ class Peer:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await self._take(offer)
-                await self._connection.setLocalDescription()
             answer: str = self._connection.localDescription.sdp
             if "a=candidate:" not in answer:
                 raise VisavisError("ICE_FAILED", "The server is in no network: it has no address to offer.")
@@ -203,6 +202,7 @@ class Peer:
             for kind in kinds:
                 self._offer_track(kind)
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self._connection.setLocalDescription()
             tracks = [receiver.track for receiver in self._connection.getReceivers()]
         except Exception as error:  # of every kind: what comes from outside is parsed there
             raise _bad_offer(str(error) or type(error).__name__) from error
@@ -240,7 +240,10 @@ class Peer:
 
     async def _release(self) -> None:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            await self._connection.close()
+            try:
+                await self._connection.close()
+            except Exception as error:  # what a wrong offer has left half made
+                _log.warning("a connection could not be closed", error=repr(error))
 
 
 def mono(frame: av.AudioFrame) -> bytes:
