@@ -26,6 +26,8 @@ AIR = 0.2
 """Above the hair, as part of the face's half width."""
 LARGEST_TEXTURE = 1024
 PART_SHIFT = 24
+LAYER = 0.005
+"""Metres: triangles within it count as equally deep."""
 BRIGHTEST, TONES = 3.0, 6144
 """The tone curve's range of linear light, and its steps."""
 
@@ -217,12 +219,13 @@ def _smoothstep(begin: float, end: float, x: NDArray[np.float32]) -> NDArray[np.
 
 def _nearest_first(head: Head) -> NDArray[np.uint32]:
     """All triangles, as `raster.c` numbers them. What is in front is drawn first, so that little is drawn in
-    vain; what lets light through is drawn last and from behind."""
+    vain, but what is about as deep in the order of the file, where neighbours share vertices and texels; what
+    lets light through is drawn last and from behind."""
     numbers, depths, through = [], [], []
     for k, part in enumerate(head.parts):
-        depth = part.positions[part.triangles, 2].sum(1)
+        depth = part.positions[part.triangles, 2].mean(1)
         numbers.append(np.arange(len(depth), dtype=np.uint32) | k << PART_SHIFT)
-        depths.append(depth if part.cover == BLENDED else -depth)
+        depths.append(depth if part.cover == BLENDED else -np.round(depth / LAYER))
         through.append(np.full(len(depth), part.cover == BLENDED))
     return np.concatenate(numbers)[np.lexsort((np.concatenate(depths), np.concatenate(through)))]
 
