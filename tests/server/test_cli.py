@@ -75,7 +75,7 @@ def test_a_file_without_a_face_is_refused_before_anything_is_served(tmp_path: Pa
 def test_every_command_refuses_a_wrong_configuration(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VISAVIS_PROT", "1")
+    monkeypatch.setenv("VISAVIS_SERVER__PROT", "1")
     assert "did you mean VISAVIS_SERVER__PORT?" in command(*arguments, code=2)
 
 
