@@ -242,4 +242,5 @@ async def widget(socket: WebSocket) -> None:
 async def frames(socket: WebSocket) -> None:
     """`WS /`: a conversation in the dialect of frames."""
     app = socket.app
-    await FramesConnection(socket, app.state.talks, app.state.settings.avatar).run()
+    avatar = socket.query_params.get("avatar", "")
+    await FramesConnection(socket, app.state.talks, avatar or app.state.settings.avatar).run()

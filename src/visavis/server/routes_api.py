@@ -333,7 +333,8 @@ class ApiRoutes:
         state = request.app.state
         body = {
             "agent": state.sessions.parts.agent.status(),
-            "stages": state.brain.status() | {"avatar": state.faces.figures(), "pictures": state.pictures.figures()},
+            "stages": state.brain.status()
+            | {"avatar": state.faces.figures(), "pictures": state.pictures.figures()},
             "face": state.faces.status() | {"worker": state.sessions.parts.animator.status()},
             "pictures": state.pictures.status(),
             "sessions": {"total": len(state.sessions), "api": len(state.talks), "webrtc": state.talks.peers},

@@ -287,7 +287,7 @@ class PageRoutes:
         avatar = name or self._settings.avatar
         if self._settings.muse.stream_url or self._settings.muse.file_url:
             return self._settings.avatar  # another service knows its own
-        if not avatar.isalnum() or not glb.built_in(avatar).is_file():
+        if not glb.is_avatar(avatar):
             raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {avatar[:40]!r}.")
         return avatar
 
