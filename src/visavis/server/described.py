@@ -9,6 +9,12 @@ from visavis.server.api_models import Problem
 Responses = dict[int | str, dict[str, Any]]
 
 _PROBLEMS: dict[int, tuple[str, str, str]] = {
+    401: ("It is not known who calls.", "UNAUTHORIZED", "The name or the password is wrong."),
+    403: (
+        "It is not allowed.",
+        "FORBIDDEN",
+        "This page may not have a token: it is not an allowed origin.",
+    ),
     404: ("There is nothing of that name.", "NO_SUCH_SESSION", "There is no such session."),
     409: (
         "It is busy with another one.",
@@ -23,6 +29,7 @@ _PROBLEMS: dict[int, tuple[str, str, str]] = {
         "BAD_REQUEST",
         "body.output: Input should be 'video', 'weights' or 'both'",
     ),
+    429: ("Too much was asked for: try again later.", "RATE_LIMITED", "Too many requests; try again later."),
     500: ("The server failed.", "INTERNAL", "Something went wrong inside the server; its log says what."),
     501: (
         "Something for it is not installed.",

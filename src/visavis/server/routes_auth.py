@@ -7,51 +7,53 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from visavis.security.addresses import customer
 from visavis.security.callers import caller
 from visavis.security.origins import parse
 from visavis.security.tokens import BadToken, Claims
 from visavis.security.users import LONGEST
-from visavis.server import api_models as models
 from visavis.server.access import Access
+from visavis.server.api_models import like
+from visavis.server.described import problems
 from visavis.server.guard import tokens_of
 from visavis.server.refusals import ApiError
 
 AT_ONCE = 2
 """Passwords that are compared at a time: each takes 64 MiB for a moment."""
 NO_STORE = {"Cache-Control": "no-store"}
-_OFF: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem, "description": "No token is needed."}}
-_FORBIDDEN: dict[int | str, dict[str, Any]] = {
-    403: {"model": models.Problem, "description": "The page is not an allowed origin."}
-}
-_WRONG: dict[int | str, dict[str, Any]] = {
-    401: {"model": models.Problem, "description": "The name or the password is wrong."},
-    429: {"model": models.Problem, "description": "Too many wrong passwords: see `Retry-After`."},
-}
+_EXAMPLE = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl"
 
 
 class VisitorToken(BaseModel):
-    token: str
+    """A token for a visitor of a page."""
+
+    model_config = like({"token": _EXAMPLE, "ttl": 3600, "origin": "https://example.org"})
+    token: str = Field(description="In the query as `token`, or as `Authorization: Bearer`.")
     ttl: int = Field(description="Seconds that it is valid.")
-    origin: str
+    origin: str = Field(description="The page that it is for.")
 
 
 class SignIn(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    username: Annotated[str, Field(min_length=1, max_length=64)]
-    password: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+    """A user's name and password."""
+
+    model_config = like({"username": "ann", "password": "correct horse"}, extra="forbid")
+    username: str = Field(min_length=1, max_length=64, description="One of `auth.users`.")
+    password: str = Field(min_length=1, max_length=LONGEST, description="In clear.")
 
 
 class UserToken(BaseModel):
-    access_token: str
-    token_type: Literal["bearer"]
+    """A token for a user."""
+
+    model_config = like({"access_token": _EXAMPLE, "token_type": "bearer", "expires_in": 3600})
+    access_token: str = Field(description="In the query as `token`, or as `Authorization: Bearer`.")
+    token_type: Literal["bearer"] = Field(description="How it is sent.")
     expires_in: int = Field(description="Seconds that it is valid.")
 
 
@@ -68,10 +70,16 @@ class AuthRoutes:
             self.visitor,
             methods=["POST"],
             response_model=VisitorToken,
-            responses=_OFF | _FORBIDDEN,
+            responses=problems(403, 404, 429),
         )
-        add("/auth/token", self.user, methods=["POST"], response_model=UserToken, responses=_OFF | _WRONG)
-        add("/auth/revoke", self.revoke, methods=["POST"], status_code=204, responses=_OFF)
+        add(
+            "/auth/token",
+            self.user,
+            methods=["POST"],
+            response_model=UserToken,
+            responses=problems(401, 404, 422, 429),
+        )
+        add("/auth/revoke", self.revoke, methods=["POST"], status_code=204, responses=problems(401, 404, 429))
         return router
 
     async def visitor(self, request: Request) -> Response:

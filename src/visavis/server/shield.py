@@ -145,7 +145,7 @@ def content_policy(pages: Iterable[str], api_base: str = "", framed_by: Iterable
     hashes = {kind: "".join(f" '{_hash(text)}'" for of, text in inline if of == kind) for kind, _ in inline}
     rules = {
         "default-src": "'none'",
-        "script-src": "'self'" + hashes.get("script", ""),
+        "script-src": "'self' 'wasm-unsafe-eval'" + hashes.get("script", ""),  # heads are unpacked by wasm
         "style-src": "'self'" + hashes.get("style", ""),
         "img-src": f"'self' data: blob:{elsewhere}",
         "media-src": f"'self' blob:{elsewhere}",
