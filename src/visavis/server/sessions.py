@@ -87,7 +87,9 @@ class Sessions:
     def check_room(self, owner: str = "") -> None:
         """Raises `Full` when nobody new is let in, or no more of one owner."""
         if self.draining:
-            raise Full("SERVER_STOPPING", "The server is about to restart; please try again in a few seconds.")
+            raise Full(
+                "SERVER_STOPPING", "The server is about to restart; please try again in a few seconds."
+            )
         if self.full:
             raise Full("SERVER_FULL", "All places are taken; please try again in a minute.")
         most = self._limits.sessions_per_token if self._limits is not None and owner else 0
