@@ -60,26 +60,17 @@ def spoken(text: str) -> NDArray[np.float32]:
 
 
 async def ask(socket: ClientConnection, question: str) -> Exchange:
-    """Speak into the microphone, which stays on, until the answer has been heard."""
+    """Speak into the microphone while a button is held; return when the answer has been heard."""
     exchange = Exchange()
-
-    async def microphone() -> None:
-        speech = spoken(question)
-        sound = np.concatenate([np.zeros(LISTEN_RATE // 2, np.float32), speech])
-        at = 0
-        while True:
-            piece = sound[at : at + PIECE]
-            await socket.send(to_pcm(np.pad(piece, (0, PIECE - len(piece)))))
-            at += PIECE
-            await asyncio.sleep(PIECE / LISTEN_RATE)
-
-    speaking = asyncio.create_task(microphone())
-    try:
-        async with asyncio.timeout(60):
-            while not exchange.said:
-                take(exchange, json.loads(await socket.recv()))
-    finally:
-        speaking.cancel()
+    start = {"type": "audio_stream_start", "sampleRate": LISTEN_RATE, "handsFree": False}
+    await socket.send(json.dumps(start))
+    sound = np.concatenate([np.zeros(LISTEN_RATE // 2, np.float32), spoken(question)])
+    for at in range(0, len(sound), PIECE):
+        await socket.send(to_pcm(sound[at : at + PIECE]))
+    await socket.send(json.dumps({"type": "audio_stream_end"}))
+    async with asyncio.timeout(60):
+        while not exchange.said:
+            take(exchange, json.loads(await socket.recv()))
     return exchange
 
 
@@ -100,7 +91,6 @@ def take(exchange: Exchange, message: dict[str, Any]) -> None:
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exchange]:
     async def talk(url: str) -> dict[str, Exchange]:
         async with connect(url, max_size=None) as socket:
-            await socket.send(json.dumps({"type": "audio_stream_start", "sampleRate": LISTEN_RATE}))
             return {question: await ask(socket, question) for question in QUESTIONS}
 
     with server(tmp_path_factory.mktemp("polish"), ASSISTANT_LANGUAGE="pl") as started:
