@@ -1,0 +1,1 @@
+"""How the avatars of src/visavis/avatars are made: `tools/avatars/build [NAME...] --out FOLDER`."""
