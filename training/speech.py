@@ -64,7 +64,7 @@ def utterance(wave: Wave, phonemes: Iterable[Phoneme], language: str, voice: str
         return None
     level = _level(wave)
     parts = [part for phoneme in phonemes for part in _without_hush(phoneme, level)]
-    parts = closures(parts, _level(sosfiltfilt(_MOUTH, wave)))
+    parts = closures(parts, _level(sosfiltfilt(_MOUTH, wave).astype(np.float32)))
     samples = np.rint(wave * (0.8 / peak * 32767)).astype(np.int16)
     return Utterance(samples, tuple(parts), language, voice) if len(parts) > 2 else None
 

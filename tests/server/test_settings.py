@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from dotenv import dotenv_values
+from tools.settings_tables import DOCUMENT, written
 
 from visavis import plugins
 from visavis.configuration import ALIASES, keys, load_settings, variable
@@ -201,3 +202,10 @@ def test_the_example_environment_names_known_variables_only(tmp_path: Path) -> N
 def test_the_documentation_lists_every_key_and_every_variable() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert [name for name in [*keys(), *ALIASES] if f"`{name}`" not in text] == []
+
+
+def test_the_tables_of_the_agents_are_what_the_code_says() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert written(text) == text
+    for section in ("openai", "gemini", "remote", "llm"):
+        assert all(f"| `{key}` |" in text for key in keys() if key.startswith(f"{section}."))
