@@ -636,5 +636,6 @@ class Settings(Section):
     def limited(self) -> bool:
         """Whether `limits` hold."""
         return self.auth.enabled if self.limits.enabled is None else self.limits.enabled
+
     metrics: MetricsSettings = MetricsSettings()
     traces: TraceSettings = TraceSettings()

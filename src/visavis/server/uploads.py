@@ -37,7 +37,7 @@ def decoded(body: bytes, content_type: str, rate: int) -> bytes:
 
 def _raw(body: bytes, parameters: str, rate: int) -> bytes:
     given = re.search(r"\brate=([^;]*)", parameters)
-    said = given[1].strip(" \"") if given else str(rate)
+    said = given[1].strip(' "') if given else str(rate)
     source = int(said) if re.fullmatch(r"[0-9]{1,6}", said) else 0
     if source not in RATES:
         raise VisavisError("NOT_MEDIA", f"rate={said[:20]}: expected {RATES[0]} to {RATES[-1]} Hz.")
