@@ -31,7 +31,7 @@ def stored(path: Path) -> list[Record]:
 
 def test_a_conversation_goes_on_after_the_server_was_restarted(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
-    settings = {**SETTINGS, "VISAVIS_CONVERSATIONS__PATH": str(path)}
+    settings = {**SETTINGS, "VISAVIS_CONVERSATIONS__PATH": str(path), "VISAVIS_SERVER__DRAIN_SECONDS": "0"}
 
     async def begin(url: str) -> dict[str, Any]:
         async with connect(url, max_size=None) as socket:

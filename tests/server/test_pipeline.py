@@ -123,7 +123,8 @@ def test_somebody_elses_handler_is_told_what_the_file_says(tmp_path: Path) -> No
         ),
         (
             "server: {cors_origins: [example.org]}",
-            "server.cors_origins.0 is 'example.org' but must be an origin, such as https://example.org, or *",
+            "server.cors_origins.0 is 'example.org' but must be an origin, such as "
+            "https://example.org or https://*.example.org, or *",
         ),
     ],
 )

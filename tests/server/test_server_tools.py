@@ -61,7 +61,7 @@ def double(number: int) -> int:
 
 
 SETTINGS = Settings(
-    agent="tests.server.test_tools:load",
+    agent="tests.server.test_server_tools:load",
     tools={"ask": ToolSettings.model_validate({"returns": True}), "show": ToolSettings.model_validate({})},
 )
 
