@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 KOKORO := kokoro kokoro-part2 kokoro-part3 kokoro-part4 kokoro-voices
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: run test test-lam test-liteavatar check bench page lock clean
@@ -13,7 +14,7 @@ test: .venv/dev
 	$(BIN)/visavis models pull
 	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe $(KOKORO)
 	sh tools/browser.sh $(BIN)/python
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
@@ -23,7 +24,7 @@ check: .venv/dev
 	$(BIN)/visavis models pull whisper-base whisper-base-part2 piper-joe $(KOKORO)
 	sh tools/browser.sh $(BIN)/python
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest $(PARALLEL)
 	$(BIN)/python -m coverage combine
 	$(BIN)/python -m coverage report
 

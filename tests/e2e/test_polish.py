@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -53,18 +56,24 @@ class Exchange:
     errors: list[str] = field(default_factory=list)
 
 
-def spoken(text: str) -> NDArray[np.float32]:
+def spoken(texts: Iterable[str]) -> list[NDArray[np.float32]]:
+    """In a process of its own: the flutter of the voice goes on from where the last use of it ended."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_spoken, texts))
+
+
+def _spoken(text: str) -> NDArray[np.float32]:
     wave, _ = library().speak(text, "pl", SLOWLY)
     sound: NDArray[np.float32] = soxr.resample(wave, library().rate, LISTEN_RATE)
     return sound
 
 
-async def ask(socket: ClientConnection, question: str) -> Exchange:
+async def ask(socket: ClientConnection, question: NDArray[np.float32]) -> Exchange:
     """Speak into the microphone while a button is held; return when the answer has been heard."""
     exchange = Exchange()
     start = {"type": "audio_stream_start", "sampleRate": LISTEN_RATE, "handsFree": False}
     await socket.send(json.dumps(start))
-    sound = np.concatenate([np.zeros(LISTEN_RATE // 2, np.float32), spoken(question)])
+    sound = np.concatenate([np.zeros(LISTEN_RATE // 2, np.float32), question])
     for at in range(0, len(sound), PIECE):
         await socket.send(to_pcm(sound[at : at + PIECE]))
     await socket.send(json.dumps({"type": "audio_stream_end"}))
@@ -89,9 +98,11 @@ def take(exchange: Exchange, message: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exchange]:
+    sounds = dict(zip(QUESTIONS, spoken(QUESTIONS), strict=True))
+
     async def talk(url: str) -> dict[str, Exchange]:
         async with connect(url, max_size=None) as socket:
-            return {question: await ask(socket, question) for question in QUESTIONS}
+            return {question: await ask(socket, sound) for question, sound in sounds.items()}
 
     with server(tmp_path_factory.mktemp("polish"), ASSISTANT_LANGUAGE="pl") as started:
         return asyncio.run(talk(started.ws))

@@ -115,6 +115,18 @@ def test_the_lips_close_where_polish_writes_so() -> None:
 
 
 @needs_espeak
+def test_no_mark_is_lost_after_other_uses() -> None:
+    espeak, text = library(), "Babcia ma pompę w parku. Mój pies lubi bułki."
+    marks = espeak.speak(text, "pl+Henrique", 160)[1]
+    assert [mark.symbol for mark in marks[:3]] == ["", "b", "a"]
+    for _ in range(100):
+        espeak.ipa(["3  ïµg", "a", ". (-a aa"], "en-us")
+    assert espeak.speak(text, "pl+Henrique", 160)[1] == marks
+    espeak.speak("a " * 2_000, "en-us", 160)
+    assert espeak.speak(text, "pl+Henrique", 160)[1] == marks
+
+
+@needs_espeak
 def test_words_are_pronounced_as_they_sound_together() -> None:
     words = EspeakWords(library(), "en-us", lambda ipa: ipa.replace("^", ""), 400)
     text = "In the *house* 😀, 25% off? Yes. 3. no"

@@ -143,7 +143,9 @@ def test_a_telephone_does_not_matter(child: Utterance, english: TextToSpeech, ne
 
 
 @needs_espeak
-@pytest.mark.parametrize(("speaker", "language", "text"), [("pl+Henrique", "pl", POLISH)])
+@pytest.mark.parametrize(
+    ("speaker", "language", "text"), [("pl+Henrique", "pl", POLISH), ("en-us+f3", "en", SENTENCE)]
+)
 def test_a_robot_is_followed_too(speaker: str, language: str, text: str, net: FaceEngine) -> None:
     said = robot(speaker, text)
     late = errors(align([sound(said)], text, voice_of(language), net).phonemes, said)

@@ -112,13 +112,11 @@ class Library:
 
     def speak(self, text: str, voice: str, rate: int) -> tuple[Wave, list[Mark]]:
         """`text` (no NUL) spoken at `rate` words a minute: float32 at the library's rate, and its marks."""
-        data = text.encode()
         with self._lock:
-            self._waves, self._marks = [np.zeros(0, np.float32)], []
             self._choose(voice)
             self._calls.espeak_SetParameter(_RATE, rate, 0)
-            self._calls.espeak_Synth(data, c.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
-            self._calls.espeak_Synchronize()
+            self._synthesise(" ")  # `ipa` fills the list of events: the first marks would be lost
+            self._synthesise(text)
             return np.concatenate(self._waves), self._marks
 
     def ipa(self, texts: Sequence[str], voice: str) -> list[str]:
@@ -126,6 +124,12 @@ class Library:
         with self._lock:
             self._choose(voice)
             return [_LANGUAGE.sub("", " ".join(self._clauses(text))) for text in texts]
+
+    def _synthesise(self, text: str) -> None:
+        self._waves, self._marks = [np.zeros(0, np.float32)], []
+        data = text.encode()
+        self._calls.espeak_Synth(data, c.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
+        self._calls.espeak_Synchronize()
 
     def _clauses(self, text: str) -> list[str]:
         rest = c.c_char_p(text.encode())
@@ -143,7 +147,8 @@ class Library:
             self._waves.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / np.float32(32768))
         index = 0
         while (event := events[index]).type:
-            if event.type == _WORD:
+            # After a long text a later one may hold a word at position 0, where positions count from 1.
+            if event.type == _WORD and event.text_position > 0:
                 self._marks.append(Mark(event.sample, event.text_position - 1, ""))
             elif event.type == _PHONEME:
                 self._marks.append(Mark(event.sample, None, _string(event.id)))
