@@ -20,7 +20,7 @@ from visavis import video
 from visavis.audio import Media
 from visavis.errors import VisavisError
 from visavis.server import signalling
-from visavis.server.refusals import STATUS
+from visavis.server.api_errors import STATUS
 from visavis.settings import IceServerSettings
 from visavis.video import webrtc
 

@@ -31,12 +31,12 @@ from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
 from visavis.logs import log_turns
 from visavis.metrics import Metrics
+from visavis.server.api_errors import ApiError, refuse
 from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
 from visavis.server.lines import Lines
+from visavis.server.middleware import protect
 from visavis.server.pictures import Pictures
-from visavis.server.protection import protect
-from visavis.server.refusals import ApiError, refuse
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
 from visavis.server.routes_operations import OperationRoutes, figures

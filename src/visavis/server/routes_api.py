@@ -28,10 +28,10 @@ from visavis.conversations.exports import captions
 from visavis.exports import glb
 from visavis.security.callers import caller
 from visavis.server import api_models as models
+from visavis.server.api_errors import ApiError
 from visavis.server.api_socket import ApiConnection
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
 from visavis.server.hearing import hear
-from visavis.server.refusals import ApiError
 from visavis.server.signalling import SDP, connect
 from visavis.server.streams import BOUNDARY, events, pictures, video
 from visavis.server.talks import NoSuchTalk, Talk, Talks

@@ -19,11 +19,11 @@ from visavis.security.callers import caller
 from visavis.security.origins import parse
 from visavis.security.tokens import BadToken, Claims
 from visavis.security.users import LONGEST
-from visavis.server.access import Access
+from visavis.server.api_errors import ApiError
 from visavis.server.api_models import like
+from visavis.server.auth import Auth
 from visavis.server.described import problems
-from visavis.server.guard import tokens_of
-from visavis.server.refusals import ApiError
+from visavis.server.middleware_auth import tokens_of
 
 AT_ONCE = 2
 """Passwords that are compared at a time: each takes 64 MiB for a moment."""
@@ -58,8 +58,8 @@ class UserToken(BaseModel):
 
 
 class AuthRoutes:
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, auth: Auth) -> None:
+        self._auth = auth
         self._comparing = anyio.CapacityLimiter(AT_ONCE)
 
     def router(self) -> APIRouter:
@@ -87,17 +87,17 @@ class AuthRoutes:
         the request, the new one is for the same visitor, whose sessions it keeps."""
         self._check_on()
         given = request.headers.getlist("origin")
-        if len(given) != 1 or not self._access.origins.allow(given[0]):
+        if len(given) != 1 or not self._auth.origins.allow(given[0]):
             raise ApiError("FORBIDDEN", "This page may not have a token: it is not an allowed origin.")
         origin = given[0]
-        token = self._access.visitor(origin, self._before(request, origin))
-        body = {"token": token, "ttl": self._access.ttl, "origin": origin}
+        token = self._auth.visitor(origin, self._before(request, origin))
+        body = {"token": token, "ttl": self._auth.ttl, "origin": origin}
         return JSONResponse(body, headers=NO_STORE)
 
     async def user(self, request: Request, sign_in: SignIn) -> Response:
         """A token for a user with a password."""
         self._check_on()
-        users, throttle = self._access.users, self._access.throttle
+        users, throttle = self._auth.users, self._auth.throttle
         assert users is not None
         name, address = sign_in.username, customer(request.client.host if request.client else "")
         wait = throttle.begin(name, address, asyncio.get_running_loop().time())
@@ -109,9 +109,9 @@ class AuthRoutes:
             raise ApiError("UNAUTHORIZED", "The name or the password is wrong.")
         throttle.succeeded(name, address)
         body = {
-            "access_token": self._access.user(name),
+            "access_token": self._auth.user(name),
             "token_type": "bearer",
-            "expires_in": self._access.ttl,
+            "expires_in": self._auth.ttl,
         }
         return JSONResponse(body, headers=NO_STORE)
 
@@ -119,18 +119,18 @@ class AuthRoutes:
         """End the token of this request, and whatever is open with it."""
         self._check_on()
         claims = caller(request).claims
-        assert claims is not None  # the guard lets nobody else in
-        await self._access.revoke(claims)
+        assert claims is not None  # nobody else is let in
+        await self._auth.revoke(claims)
         return Response(status_code=204)
 
     def _check_on(self) -> None:
-        if self._access.tokens is None:
+        if self._auth.tokens is None:
             raise ApiError("AUTH_OFF", "This server needs no token.")
 
     def _before(self, request: Request, origin: str) -> Claims | None:
         found = tokens_of(request)
         try:
-            claims = self._access.read(found[0]) if len(found) == 1 else None
+            claims = self._auth.read(found[0]) if len(found) == 1 else None
         except BadToken:
             return None
         bound = claims.origin if claims is not None else None

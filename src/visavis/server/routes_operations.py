@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 
 import visavis
 from visavis.metrics import Metrics, counter, gauge, percentile
-from visavis.server.refusals import RETRY_AFTER
+from visavis.server.api_errors import RETRY_AFTER
 from visavis.settings import Settings
 from visavis.video.degrade import Quality
 

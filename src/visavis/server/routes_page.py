@@ -32,10 +32,10 @@ from visavis.audio import Media, to_float
 from visavis.exports import glb
 from visavis.memory import Memory
 from visavis.security.callers import caller
+from visavis.server.api_errors import ApiError
 from visavis.server.api_models import like
 from visavis.server.brain import Brain
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
-from visavis.server.refusals import ApiError
 from visavis.server.streams import video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import decoded, recording

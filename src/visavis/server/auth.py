@@ -21,8 +21,8 @@ Cut = Callable[[str], Awaitable[None]]
 """Ends a connection, for a reason."""
 
 
-class Access:
-    """What the guard goes by. `tokens` and `users` are None when the server is open to everybody."""
+class Auth:
+    """What it goes by. `tokens` and `users` are None when the server is open to everybody."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises `ConfigurationError`."""

@@ -30,7 +30,7 @@ DISCONNECTED: Message = {"type": "http.disconnect"}
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
-class Shield:
+class HttpMiddleware:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp, settings: Settings, pages: Iterable[Path]) -> None:

@@ -17,8 +17,8 @@ from tests.vtime import run
 from visavis.errors import ConfigurationError
 from visavis.security.callers import caller
 from visavis.security.tokens import ADMIN, READ, TALK, Claims
-from visavis.server.access import Access
-from visavis.server.guard import BURST_SECONDS, Guard
+from visavis.server.auth import Auth
+from visavis.server.middleware_auth import BURST_SECONDS, AuthMiddleware
 from visavis.settings import Settings
 
 KEY, OTHER = "k" * 32, "o" * 32
@@ -37,21 +37,23 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
-def access(**given: Any) -> Access:
+def auth_with(**given: Any) -> Auth:
     auth = {"enabled": True, "secret_key": KEY, "admins": ["boss"]} | given.pop("auth", {})
     server = {"cors_origins": [PAGE, "https://*.shop.example"], "host": "0.0.0.0"}
-    return Access(Settings.model_validate({"auth": auth, "server": server, **given}))
+    return Auth(Settings.model_validate({"auth": auth, "server": server, **given}))
 
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def get(app: Guard, path: str, headers: Headers = (), method: str = "GET") -> Answer:
+def get(app: AuthMiddleware, path: str, headers: Headers = (), method: str = "GET") -> Answer:
     return run(call(app, method, path, headers))
 
 
-def connect(app: Guard, path: str, headers: Headers = (), subprotocols: tuple[str, ...] = ()) -> Socket:
+def connect(
+    app: AuthMiddleware, path: str, headers: Headers = (), subprotocols: tuple[str, ...] = ()
+) -> Socket:
     async def main() -> Socket:
         return await Socket(app, path, headers, subprotocols=list(subprotocols)).open()
 
@@ -69,7 +71,7 @@ def forged(key: str = KEY, **changed: Any) -> str:
     "path", ["/", "/face", "/health", "/api/v1/health", "/static/a.js", "/avatars/mia/a"]
 )
 def test_the_page_and_its_files_need_no_token(path: str) -> None:
-    assert get(Guard(inside, access()), path).body == b"anyone"
+    assert get(AuthMiddleware(inside, auth_with()), path).body == b"anyone"
 
 
 CLOSED = [
@@ -94,7 +96,7 @@ CLOSED = [
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 def test_everything_else_does(method: str, path: str) -> None:
-    answer = get(Guard(inside, access()), path, method=method)
+    answer = get(AuthMiddleware(inside, auth_with()), path, method=method)
     assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
     assert answer.headers["www-authenticate"] == "Bearer"
 
@@ -112,7 +114,7 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 def test_a_token_that_is_not_ours_opens_nothing(kind: str) -> None:
-    app, token = Guard(inside, access()), BAD_TOKENS[kind]
+    app, token = AuthMiddleware(inside, auth_with()), BAD_TOKENS[kind]
     assert get(app, "/api/v1/sessions", bearer(token)).status == 401
     assert get(app, f"/api/v1/sessions?token={token}").status == 401
     for socket in (
@@ -131,14 +133,14 @@ def test_a_token_that_is_not_ours_opens_nothing(kind: str) -> None:
     "path", ["/ws", "/", "/api/v1/sessions/x/ws", "/api/muse/stream/x", "/health", "/static/x"]
 )
 def test_no_websocket_is_open_without_a_token(path: str) -> None:
-    socket = connect(Guard(inside, access()), path)
+    socket = connect(AuthMiddleware(inside, auth_with()), path)
     assert socket.closed is not None
     assert socket.closed[0] == 1008
 
 
 def test_a_token_is_taken_from_everywhere_but_only_one() -> None:
-    ours = access()
-    app, token = Guard(inside, ours), ours.user("ann")
+    ours = auth_with()
+    app, token = AuthMiddleware(inside, ours), ours.user("ann")
     assert get(app, "/api/v1/sessions", bearer(token)).body == b"user-ann"
     assert get(app, f"/api/v1/sessions?token={token}").body == b"user-ann"
     assert connect(app, f"/ws?token={token}").closed is None
@@ -152,13 +154,16 @@ def test_a_token_is_taken_from_everywhere_but_only_one() -> None:
 
 
 def test_a_key_that_is_replaced_is_still_accepted() -> None:
-    token = access(auth={"secret_key": OTHER}).user("ann")
-    assert get(Guard(inside, access()), "/x", bearer(token)).status == 401
-    assert get(Guard(inside, access(auth={"previous_key": OTHER})), "/x", bearer(token)).status == 200
+    token = auth_with(auth={"secret_key": OTHER}).user("ann")
+    assert get(AuthMiddleware(inside, auth_with()), "/x", bearer(token)).status == 401
+    assert (
+        get(AuthMiddleware(inside, auth_with(auth={"previous_key": OTHER})), "/x", bearer(token)).status
+        == 200
+    )
 
 
 def test_scopes() -> None:
-    app = Guard(inside, access())
+    app = AuthMiddleware(inside, auth_with())
     reader, talker = bearer(forged(scope=READ)), bearer(forged(scope=TALK))
     nothing, boss = bearer(forged(scope="")), bearer(forged(scope=ADMIN))
     paths = [("GET", "/api/v1/sessions"), ("POST", "/api/v1/sessions"), ("GET", "/api/v1/pipeline/status")]
@@ -176,14 +181,14 @@ def test_scopes() -> None:
     assert connect(app, "/ws", reader).closed is not None
 
 
-def claims_of(ours: Access, token: str) -> Claims:
+def claims_of(ours: Auth, token: str) -> Claims:
     return ours.read(token)
 
 
 def test_a_revoked_token_opens_nothing_and_what_it_had_opened_ends() -> None:
     async def main() -> tuple[Socket, Socket, Answer]:
-        ours = access()
-        app, token = Guard(inside, ours), ours.user("ann")
+        ours = auth_with()
+        app, token = AuthMiddleware(inside, ours), ours.user("ann")
         mine = await Socket(app, "/ws", bearer(token)).open()
         other = await Socket(app, "/ws", bearer(ours.user("ann"))).open()
         await ours.revoke(claims_of(ours, token))
@@ -202,9 +207,9 @@ def test_a_stream_ends_with_its_token() -> None:
         await asyncio.Event().wait()
 
     async def main() -> bool:
-        ours = access()
+        ours = auth_with()
         token = ours.user("ann")
-        stream = asyncio.create_task(call(Guard(endless, ours), "GET", "/stream", bearer(token)))
+        stream = asyncio.create_task(call(AuthMiddleware(endless, ours), "GET", "/stream", bearer(token)))
         await asyncio.sleep(1)
         await ours.revoke(claims_of(ours, token))
         await asyncio.wait([stream], timeout=1)
@@ -227,8 +232,8 @@ def test_a_stream_ends_with_its_token() -> None:
     ],
 )
 def test_a_visitors_token_is_for_its_page_alone(origin: str) -> None:
-    ours = access()
-    app, token = Guard(inside, ours), ours.visitor(PAGE, None)
+    ours = auth_with()
+    app, token = AuthMiddleware(inside, ours), ours.visitor(PAGE, None)
     assert connect(app, f"/ws?token={token}", {"Origin": PAGE}).closed is None
     assert get(app, "/x", bearer(token) | {"Origin": PAGE}).status == 200
     refused = connect(app, f"/ws?token={token}", {"Origin": origin})
@@ -238,16 +243,16 @@ def test_a_visitors_token_is_for_its_page_alone(origin: str) -> None:
 
 
 def test_a_visitors_token_is_of_no_use_without_a_page() -> None:
-    ours = access()
+    ours = auth_with()
     token = ours.visitor(PAGE, None)
-    assert connect(Guard(inside, ours), f"/ws?token={token}").closed is not None
+    assert connect(AuthMiddleware(inside, ours), f"/ws?token={token}").closed is not None
     both = [("Origin", PAGE), ("Origin", "https://evil.example")]
-    assert connect(Guard(inside, ours), f"/ws?token={token}", both).closed is not None
+    assert connect(AuthMiddleware(inside, ours), f"/ws?token={token}", both).closed is not None
 
 
 def test_a_users_token_is_of_no_use_to_another_page() -> None:
-    ours = access()
-    app, token = Guard(inside, ours), ours.user("ann")
+    ours = auth_with()
+    app, token = AuthMiddleware(inside, ours), ours.user("ann")
     assert connect(app, f"/ws?token={token}").closed is None, "programs have no origin"
     assert connect(app, f"/ws?token={token}", {"Origin": "https://a.shop.example"}).closed is None
     assert connect(app, f"/ws?token={token}", {"Origin": "https://evil.example"}).closed is not None
@@ -256,7 +261,7 @@ def test_a_users_token_is_of_no_use_to_another_page() -> None:
 # -- limits --------------------------------------------------------------------------------------------------
 def test_a_hundred_requests_a_minute_and_when_to_come_back() -> None:
     async def main() -> None:
-        app = Guard(inside, Access(Settings.model_validate({"limits": {"enabled": True}})))
+        app = AuthMiddleware(inside, Auth(Settings.model_validate({"limits": {"enabled": True}})))
         for _ in range(100):
             assert (await call(app, "GET", "/x")).status == 200
         refused = await call(app, "GET", "/x")
@@ -273,8 +278,8 @@ def test_a_hundred_requests_a_minute_and_when_to_come_back() -> None:
 
 def test_connections_of_an_address_and_of_a_token() -> None:
     async def main() -> None:
-        ours = access(limits={"connections_per_address": 3, "connections_per_token": 2})
-        app, ann, bob = Guard(inside, ours), bearer(ours.user("ann")), bearer(ours.user("bob"))
+        ours = auth_with(limits={"connections_per_address": 3, "connections_per_token": 2})
+        app, ann, bob = AuthMiddleware(inside, ours), bearer(ours.user("ann")), bearer(ours.user("bob"))
         first = await Socket(app, "/ws", ann).open()
         assert (await Socket(app, "/ws", ann).open()).closed is None
         third = await Socket(app, "/ws", ann).open()
@@ -289,8 +294,8 @@ def test_connections_of_an_address_and_of_a_token() -> None:
     run(main())
 
 
-def limited(**limits: float) -> Guard:
-    return Guard(inside, Access(Settings.model_validate({"limits": {"enabled": True, **limits}})))
+def limited(**limits: float) -> AuthMiddleware:
+    return AuthMiddleware(inside, Auth(Settings.model_validate({"limits": {"enabled": True, **limits}})))
 
 
 def test_messages_a_second() -> None:
@@ -324,7 +329,7 @@ def test_bytes_a_second() -> None:
 # -- settings ------------------------------------------------------------------------------------------------
 def test_an_open_server_lets_everybody_in_without_limits() -> None:
     async def main() -> None:
-        app = Guard(inside, Access(Settings()))
+        app = AuthMiddleware(inside, Auth(Settings()))
         for _ in range(200):
             assert (await call(app, "POST", "/api/v1/sessions", {"Origin": "null"})).body == b"anyone"
         assert (await call(app, "GET", "/metrics", bearer("nonsense"))).status == 200
@@ -337,18 +342,18 @@ def test_an_open_server_lets_everybody_in_without_limits() -> None:
 def test_production_does_not_start_without_a_key() -> None:
     enabled = {"enabled": True}
     with pytest.raises(ConfigurationError, match="AUTH_SECRET_KEY"):
-        Access(Settings.model_validate({"auth": enabled, "environment": "production"}))
+        Auth(Settings.model_validate({"auth": enabled, "environment": "production"}))
     with pytest.raises(ConfigurationError, match="every page would get a token"):
-        Access(Settings.model_validate({"auth": enabled, "server": {"cors_origins": ["*"]}}))
-    Access(Settings.model_validate({"environment": "production"}))
+        Auth(Settings.model_validate({"auth": enabled, "server": {"cors_origins": ["*"]}}))
+    Auth(Settings.model_validate({"environment": "production"}))
 
 
 def test_a_key_that_is_made_up_is_never_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up = "7" * 64
-    monkeypatch.setattr("visavis.server.access.secrets.token_hex", lambda size: made_up[: 2 * size])
-    ours = Access(Settings.model_validate({"auth": {"enabled": True}}))
+    monkeypatch.setattr("visavis.server.auth.secrets.token_hex", lambda size: made_up[: 2 * size])
+    ours = Auth(Settings.model_validate({"auth": {"enabled": True}}))
     assert ours.read(ours.user("ann")).subject == "user-ann"
     said = capsys.readouterr()
     assert "no auth.secret_key" in said.out
@@ -356,10 +361,10 @@ def test_a_key_that_is_made_up_is_never_shown(
 
 
 def test_the_pages_of_a_server_on_this_machine_are_its_own() -> None:
-    local = Access(Settings.model_validate({"auth": {"enabled": True}}))
+    local = Auth(Settings.model_validate({"auth": {"enabled": True}}))
     assert local.origins.allow("http://localhost:8080")
     assert local.origins.allow("http://127.0.0.1:8080")
     assert not local.origins.allow("http://localhost:8081")
     assert not local.origins.allow("http://localhost.evil.example:8080")
-    public = Access(Settings.model_validate({"auth": {"enabled": True}, "server": {"host": "0.0.0.0"}}))
+    public = Auth(Settings.model_validate({"auth": {"enabled": True}, "server": {"host": "0.0.0.0"}}))
     assert not public.origins.allow("http://localhost:8080")

@@ -15,7 +15,7 @@ from visavis.security.callers import ANYONE, KEY, Caller
 from visavis.security.limits import Bucket
 from visavis.security.origins import parse
 from visavis.security.tokens import ADMIN, READ, TALK, BadToken
-from visavis.server.access import Access
+from visavis.server.auth import Auth
 from visavis.settings import LimitSettings
 
 FILES = ("/static/", "/avatars/")
@@ -38,11 +38,11 @@ class Refused(Exception):
         self.status, self.code, self.retry = status, code, retry
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware. Who is let in stands in the scope; see `visavis.security.callers`."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
+    def __init__(self, app: ASGIApp, auth: Auth) -> None:
+        self._app, self._auth = app, auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -69,12 +69,12 @@ class Guard:
         path = connection.scope["path"]
         method = "GET" if socket else connection.scope["method"]
         public = not socket and method in SAFE and (path in PAGES or path.startswith(FILES))
-        requests = self._access.requests
+        requests = self._auth.requests
         if requests is not None and not public:
             wait = requests.take(_customer(connection), asyncio.get_running_loop().time())
             if wait:
                 raise Refused(429, "RATE_LIMITED", "Too many requests; try again later.", wait)
-        if self._access.tokens is None or public or (not socket and path in SIGN_IN and method == "POST"):
+        if self._auth.tokens is None or public or (not socket and path in SIGN_IN and method == "POST"):
             return ANYONE
         who = self._holder(connection)
         assert who.claims is not None
@@ -91,7 +91,7 @@ class Guard:
         if len(found) > 1:
             raise Refused(401, "UNAUTHORIZED", "There is more than one token; send one.")
         try:
-            claims = self._access.read(found[0])
+            claims = self._auth.read(found[0])
         except BadToken as error:
             raise Refused(401, "UNAUTHORIZED", f"{str(error).capitalize()}; get a new one.") from None
         return Caller(claims.subject, claims)
@@ -104,7 +104,7 @@ class Guard:
         origin = parse(given[0]) if len(given) == 1 else None
         if (origin is None and (socket or bound)) or (bound and origin != parse(bound)):
             raise Refused(403, "FORBIDDEN", "The token is for another page.")
-        if socket and not self._access.origins.allow(given[0]):
+        if socket and not self._auth.origins.allow(given[0]):
             raise Refused(403, "FORBIDDEN", "This page may not connect: it is not an allowed origin.")
 
     # -- what is open --------------------------------------------------------------------------------------
@@ -117,31 +117,31 @@ class Guard:
         async def cut(reason: str) -> None:
             cancellation.cancel(reason)
 
-        with self._access.opened(who.claims, cut), cancellation:
+        with self._auth.opened(who.claims, cut), cancellation:
             await self._app(scope, receive, send)
 
     async def _serve_socket(
         self, connection: HTTPConnection, receive: Receive, send: Send, who: Caller
     ) -> None:
-        access = self._access
-        if not access.limited and who.claims is None:
+        auth = self._auth
+        if not auth.limited and who.claims is None:
             await self._app(connection.scope, receive, send)
             return
         address, subject = _customer(connection), who.subject
-        if not access.by_address.enter(address):
+        if not auth.by_address.enter(address):
             raise Refused(429, "RATE_LIMITED", "Too many connections from this address.")
         try:
-            if subject and not access.by_token.enter(subject):
+            if subject and not auth.by_token.enter(subject):
                 raise Refused(429, "RATE_LIMITED", "Too many connections with this token.")
             try:
-                watch = Watch(receive, send, access.limits if access.limited else None)
-                with access.opened(who.claims, watch.cut):
+                watch = Watch(receive, send, auth.limits if auth.limited else None)
+                with auth.opened(who.claims, watch.cut):
                     await self._app(connection.scope, watch.receive, watch.send)
             finally:
                 if subject:
-                    access.by_token.leave(subject)
+                    auth.by_token.leave(subject)
         finally:
-            access.by_address.leave(address)
+            auth.by_address.leave(address)
 
 
 class Watch:

@@ -14,7 +14,7 @@ from tests.asgi import Socket, call
 from tests.vtime import run
 
 from visavis.server.app import STATIC
-from visavis.server.shield import LARGEST_BODY, Shield, content_policy
+from visavis.server.middleware_http import LARGEST_BODY, HttpMiddleware, content_policy
 from visavis.settings import Settings
 
 MEGABYTE = 1 << 20
@@ -41,8 +41,8 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
     await page(scope, receive, send)
 
 
-def shield(**settings: Any) -> Shield:
-    return Shield(inside, Settings.model_validate(settings), [STATIC / "index.html"])
+def middleware(**settings: Any) -> HttpMiddleware:
+    return HttpMiddleware(inside, Settings.model_validate(settings), [STATIC / "index.html"])
 
 
 def pieces(size: int) -> list[bytes]:
@@ -62,7 +62,7 @@ def pieces(size: int) -> list[bytes]:
     ],
 )
 def test_a_body_is_as_large_as_it_may_be_and_no_larger(path: str, limit: int) -> None:
-    app = shield(limits={"upload_megabytes": 3})
+    app = middleware(limits={"upload_megabytes": 3})
     fits = run(call(app, "POST", path, body=pieces(limit)))
     assert (fits.status, f'"size":{limit}'.encode() in fits.body) == (200, True)
     told = {"Content-Length": str(limit + 1)}
@@ -73,14 +73,14 @@ def test_a_body_is_as_large_as_it_may_be_and_no_larger(path: str, limit: int) ->
 
 
 def test_a_body_arrives_in_time_or_is_refused() -> None:
-    app = shield(limits={"upload_seconds": 10})
+    app = middleware(limits={"upload_seconds": 10})
     assert run(call(app, "POST", "/x", body=[b"x"] * 9, pause=1.0)).status == 200
     answer = run(call(app, "POST", "/x", body=[b"x"] * 11, pause=1.0))
     assert (answer.status, answer.code) == (408, "TOO_SLOW")
 
 
 def test_only_trusted_proxies_say_who_it_is() -> None:
-    app = shield(server={"trusted_proxies": ["10.0.0.0/8"]})
+    app = middleware(server={"trusted_proxies": ["10.0.0.0/8"]})
     headers = [("X-Forwarded-For", "1.1.1.1, 198.51.100.7"), ("X-Forwarded-Proto", "https")]
     proxied = run(call(app, "GET", "/x", headers, client="10.0.0.1"))
     assert b'"client":"198.51.100.7","scheme":"https"' in proxied.body
@@ -93,15 +93,15 @@ def test_only_trusted_proxies_say_who_it_is() -> None:
 def test_a_websocket_comes_through_proxies_too() -> None:
     async def main() -> list[str]:
         headers = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}
-        socket = await Socket(shield(), "/ws", headers, client="127.0.0.1").open()
+        socket = await Socket(middleware(), "/ws", headers, client="127.0.0.1").open()
         return socket.texts
 
     assert run(main()) == ["wss 198.51.100.7"]
 
 
 def test_browsers_are_told_what_a_page_may_do() -> None:
-    page = run(call(shield(), "GET", "/page"))
-    facts = run(call(shield(), "GET", "/facts"))
+    page = run(call(middleware(), "GET", "/page"))
+    facts = run(call(middleware(), "GET", "/facts"))
     assert page.headers["x-content-type-options"] == facts.headers["x-content-type-options"] == "nosniff"
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -135,4 +135,4 @@ def test_a_page_may_talk_to_the_server_that_it_is_told_of() -> None:
 
 def test_a_page_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Shield(inside, Settings(), [tmp_path / "none.html"])
+        HttpMiddleware(inside, Settings(), [tmp_path / "none.html"])

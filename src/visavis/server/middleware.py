@@ -1,4 +1,4 @@
-"""Puts the application behind its shield and its guard."""
+"""What every request and WebSocket goes through before the application, in order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from visavis.security.origins import Origins
-from visavis.server.access import Access
-from visavis.server.guard import Guard
+from visavis.server.auth import Auth
+from visavis.server.middleware_auth import AuthMiddleware
+from visavis.server.middleware_http import HttpMiddleware
 from visavis.server.routes_auth import AuthRoutes
-from visavis.server.shield import Shield
 from visavis.settings import Settings
 
 
@@ -31,9 +31,9 @@ class Cors(CORSMiddleware):
 
 def protect(app: FastAPI, settings: Settings, pages: Iterable[Path]) -> None:
     """Everything of `app` goes through here; `pages` are its HTML files. Raises `ConfigurationError`."""
-    access = Access(settings)
-    app.include_router(AuthRoutes(access).router())
-    app.add_middleware(Guard, access=access)
+    auth = Auth(settings)
+    app.include_router(AuthRoutes(auth).router())
+    app.add_middleware(AuthMiddleware, auth=auth)
     if origins := settings.server.cors_origins:
         app.add_middleware(Cors, origins=origins)
-    app.add_middleware(Shield, settings=settings, pages=pages)
+    app.add_middleware(HttpMiddleware, settings=settings, pages=pages)
