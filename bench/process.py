@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,9 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 120.0
 """Seconds a server may take to be ready."""
@@ -31,6 +33,11 @@ def memory_mib(pid: int, field: str = "VmRSS") -> float:
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     raise LookupError(f"process {pid} has no {field}")
+
+
+def descriptors(pid: int) -> int:
+    """Files and sockets that a process has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +62,37 @@ def server(agent: str, settings: Mapping[str, str]) -> Iterator[Server]:
         f"--agent={agent}",
     ]
     begin = time.monotonic()
-    with subprocess.Popen(command, env=os.environ | settings) as process:
-        try:
-            _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", begin + PATIENCE)
-            yield Server(process.pid, f"ws://127.0.0.1:{port}/ws", time.monotonic() - begin)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with subprocess.Popen(command, env=os.environ | settings) as process, _ended(process, signal.SIGTERM):
+        _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", begin + PATIENCE)
+        yield Server(process.pid, f"ws://127.0.0.1:{port}/ws", time.monotonic() - begin)
+
+
+@contextmanager
+def simulator(agent: str, delay: float = 0.1) -> Iterator[dict[str, str]]:
+    """`visavis simulate` in a process of its own, whose answers begin after `delay` seconds; gives the
+    environment of a server that talks to it."""
+    command = [sys.executable, "-m", "visavis.cli", "simulate", agent, "--port=0", f"--delay={delay}"]
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        _ended(process, signal.SIGINT),
+    ):
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        if "Try: " not in said:
+            raise SystemExit(f"the simulator of {agent} did not start: {said}{process.stderr.read()}")
+        yield dict(re.findall(r"([A-Z_]+)=(\S+)", said.partition("Try: ")[2]))
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[Any], sign: signal.Signals) -> Iterator[None]:
+    """Ends the process when it is not needed any more."""
+    try:
+        yield
+    finally:
+        process.send_signal(sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, until: float) -> None:

@@ -14,11 +14,12 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.client import Speech
 from bench.load import Load, failures, rows, run
-from bench.process import Server, server
+from bench.process import Server, server, simulator
 from bench.report import Row, table
 from visavis.configuration import load_settings
 from visavis.say import speak, write
@@ -35,17 +36,24 @@ QUESTIONS = (
 )
 """Complete questions, some of which the demo brain knows and some it must make up."""
 
+SIMULATED = ("openai", "gemini", "remote")
+"""Providers with a simulator."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--sessions", type=int, default=10, help="scripted talkers at the same time")
-    parser.add_argument("--only", choices=("scripted", "embedded"))
+    parser.add_argument("--only", choices=("scripted", "simulated", "embedded"))
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n", flush=True)
-    if options.only != "embedded":
+    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{machine}, load average before {load}\n", flush=True)
+    if options.only in (None, "scripted"):
         _scripted(options.sessions)
-    if options.only != "scripted":
+    if options.only in (None, "simulated"):
+        _simulated(options.sessions)
+    if options.only in (None, "embedded"):
         _embedded()
 
 
@@ -60,6 +68,15 @@ def _scripted(sessions: int) -> None:
         _measure(f"scripted agent, 4x real time, {sessions} talkers", ours, Load(sessions, 2))
 
 
+def _simulated(sessions: int) -> None:
+    """What this server adds to a provider's time."""
+    for agent in SIMULATED:
+        with simulator(agent) as settings, server(agent, settings) as ours:
+            asyncio.run(run(ours.url, Load(1, 1)))
+            _measure(f"{agent} simulator, 1 talker", ours, Load(1, 8))
+            _measure(f"{agent} simulator, {sessions} talkers", ours, Load(sessions, 4))
+
+
 def _embedded() -> None:
     begin = time.monotonic()
     with server("embedded", {}) as ours:
@@ -71,7 +88,7 @@ def _embedded() -> None:
         print(table("embedded agent, warm start", start), flush=True)
         count = len(QUESTIONS)
         _measure("embedded agent, typed", ours, Load(1, count, QUESTIONS))
-        speeches = _spoken()
+        speeches = spoken(QUESTIONS)
         _measure("embedded agent, spoken, hands-free", ours, Load(1, count, speeches=speeches))
         button = Load(1, count, speeches=speeches, end="button")
         _measure("embedded agent, spoken, push-to-talk", ours, button)
@@ -85,13 +102,13 @@ def _measure(title: str, ours: Server, load: Load) -> None:
         print(f"failed: {failure}\n", flush=True)
 
 
-def _spoken() -> list[Speech]:
-    """The questions as our own voice says them."""
+def spoken(questions: Sequence[str]) -> list[Speech]:
+    """Questions as our own voice says them."""
     settings = load_settings({}, None, os.environ, Path.cwd())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "question.wav"
         speeches = []
-        for question in QUESTIONS:
+        for question in questions:
             write(speak(question, settings), file)
             speeches.append(Speech.read(file))
         return speeches

@@ -40,6 +40,7 @@ def test_prometheus_reads_what_happened(scraped: str) -> None:
     assert found[of("visavis_queue_calls_total", queue="face")] >= 2
     assert found[of("visavis_stage_calls_total", stage="avatar")] >= 2
     assert found[of("visavis_draining")] == 0
+    assert found[of("visavis_tasks")] > 1
     assert found[of("process_open_fds")] > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -92,6 +93,7 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     now = Counter((seat.dialect, seat.session.state) for seat in sessions)
     yield gauge("visavis_build", "Always 1; the version is a label.", {(visavis.__version__,): 1}, "version")
     yield gauge("visavis_uptime_seconds", "Since it was loaded.", {(): time.monotonic() - state.started})
+    yield gauge("visavis_tasks", "Of the event loop.", {(): len(asyncio.all_tasks())})
     yield gauge("visavis_sessions", "Conversations now.", now, "dialect", "state")
     yield gauge("visavis_sessions_limit", "Most conversations at a time.", {(): sessions.limit})
     opened = {(dialect,): count for dialect, count in sessions.opened.items()}
