@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from tests.process import server
 from tests.server.test_server import Client, get
@@ -106,9 +107,14 @@ def test_when_do_you_open_is_answered_from_the_knowledge_base_with_its_source(tm
             await client.until("transcript_done", role="assistant")
             return client
 
-    with server(tmp_path, **settings) as running:
+    question = {"text": "When do you open?"}
+    with server(tmp_path, **settings) as running, httpx2.Client(base_url=running.http, timeout=60) as http:
         client = asyncio.run(ask(running.ws))
         health = json.loads(get(f"{running.http}/health")[2])
+        chat = http.post("/api/openai/chat", json=question).json()
+        session = f"/api/v1/sessions/{http.post('/api/v1/sessions', json={}).json()['session_id']}"
+        whole = http.post(f"{session}/text", params={"wait": True}, json=question).json()
+        remembered = http.get(session).json()["transcript"]
     answer, greeting = (done["text"] for done in client.of("transcript_done") if done["role"] == "assistant")
     assert answer == "Monday to Friday: 7:00 to 18:00. Sunday: closed."
     assert "18:00" not in greeting
@@ -117,6 +123,9 @@ def test_when_do_you_open_is_answered_from_the_knowledge_base_with_its_source(tm
     (source,) = cited["sources"]
     assert source["title"] == "Mill Bakery: Opening hours"
     assert source["excerpt"] == "Monday to Friday: 7:00 to 18:00\nSunday: closed"
+    assert (chat["reply"], chat["sources"]) == (answer, [source])
+    assert (whole["text"], whole["sources"]) == (answer, [source])
+    assert [line["sources"] for line in remembered] == [[], [source]]
     assert health["knowledge"] == {"documents": 1, "passages": 1, "warnings": [], "problems": []}
     assert health["conversations"] is None
 

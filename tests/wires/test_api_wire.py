@@ -88,6 +88,17 @@ def test_what_the_server_sends(event: ev.ToClient, messages: list[str]) -> None:
         assert f"`{message}...`" in DOCS
 
 
+def test_the_end_of_a_reply_says_what_it_draws_on() -> None:
+    codec, hours = wire(), ev.Source("Shop: Hours", "", "7 to 18")
+    assert codec.encode(ev.TurnSources(3, (hours,)), NOW) == []
+    [word] = codec.encode(ev.WordSpoken(3, ev.Word("From", 0.0, 0.2)), NOW)
+    assert "sources" not in json.loads(word)
+    [done] = codec.encode(ev.TurnEnded(3, "From seven.", False, 1.0), NOW)
+    assert isinstance(done, str) and f"`{done.removesuffix(ENDS)}...`" in DOCS
+    [again] = codec.encode(ev.TurnEnded(3, "From seven.", False, 1.0), NOW)
+    assert "sources" not in json.loads(again)
+
+
 @pytest.mark.parametrize("output", ["video", "weights", "both"])
 def test_each_picture_is_followed_by_its_sound(output: Output) -> None:
     weights = np.zeros((2, COUNT), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -147,6 +148,16 @@ def test_a_stream_from_its_start_to_its_end() -> None:
     ]
     [again] = said(codec.encode(ev.TurnStarted(2), NOON))
     assert again["sequence_id"] != sequence
+
+
+def test_the_end_of_a_stream_says_what_it_draws_on() -> None:
+    codec = wire()
+    for turn, sources in ((1, (ev.Source("Shop: Hours", "", "7 to 18"),)), (2, ())):
+        codec.encode(ev.TurnStarted(turn), NOON)
+        assert codec.encode(ev.TurnSources(turn, sources), NOON) == []
+        [end] = said(codec.encode(ev.TurnEnded(turn, "", False, 0.1), NOON))
+        assert end.get("sources", []) == [asdict(source) for source in sources]
+        assert list(end)[-1] == "timestamp"
 
 
 def test_an_interrupted_stream_ends_with_what_was_sent() -> None:

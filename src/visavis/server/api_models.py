@@ -92,6 +92,16 @@ class Line(BaseModel):
     text: str = Field(description="As far as it was heard.")
     turn_id: str = Field(description="The turn that it belongs to.")
     interrupted: bool = Field(False, description="Whether it was cut off.")
+class Source(BaseModel):
+    """What a reply draws on."""
+
+    model_config = like(_SOURCE)
+
+    title: str = Field(description="The document, and the heading.")
+    url: str = Field(description="Its address; empty for a file.")
+    excerpt: str = Field(description="What was used of it.")
+
+
 
 
 class SessionDetails(Session):
@@ -101,6 +111,7 @@ class SessionDetails(Session):
         {
             **_SESSION,
             "state": "listening",
+    sources: list[Source] = Field([], description="What a reply draws on, if it does.")
             "turns": 1,
             "transcript": [_LINE],
             "metrics": [{"turn_id": "turn_1", "first_audio": 220, "first_frame": 231}],
@@ -183,6 +194,7 @@ class Health(BaseModel):
 
     status: Literal["healthy", "unhealthy"] = Field(description="In a word.")
     version: str = Field(description="Of the server.")
+    sources: list[Source] = Field([], description="What the reply draws on, if it does.")
     uptime_s: float = Field(description="Seconds since it started.")
     problems: list[str] | None = Field(None, description="What does not work, in sentences.")
 

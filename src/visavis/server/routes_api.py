@@ -38,6 +38,7 @@ from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import decoded, recording
 from visavis.server.waiting import Collector, Understanding, following, taking_all
 from visavis.settings import Settings
+from visavis.wires import cited
 from visavis.wires.api import turn_id
 
 _CAPTIONS: dict[str, Any] = {
@@ -186,6 +187,7 @@ class ApiRoutes:
                     role=line.role,
                     text=line.text,
                     turn_id=turn_id(line.turn) if line.role == "assistant" else f"user_{line.turn}",
+                    **cited(line.sources),
                     interrupted=line.interrupted,
                 )
                 for line in record.transcript
@@ -377,6 +379,7 @@ def _wav(pcm: bytes, rate: int) -> bytes:
         writer.setframerate(rate)
         writer.writeframes(pcm)
     return file.getvalue()
+        **cited(collector.sources),
 
 
 def _iso(seconds: float) -> str:

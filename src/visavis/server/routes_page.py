@@ -33,7 +33,7 @@ from visavis.exports import glb
 from visavis.memory import Memory
 from visavis.security.callers import caller
 from visavis.server.api_errors import ApiError
-from visavis.server.api_models import like
+from visavis.server.api_models import Source, like
 from visavis.server.brain import Brain
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
 from visavis.server.streams import video
@@ -42,8 +42,10 @@ from visavis.server.uploads import decoded, recording
 from visavis.server.waiting import taking_all
 from visavis.settings import Settings
 from visavis.stages import LISTEN_RATE, Message
+from visavis.stages.looked_up import told
 from visavis.track import Track
 from visavis.video.film import write_film
+from visavis.wires import cited
 
 MAX_FILES = 50
 """Video files that are kept at a time; the oldest goes first."""
@@ -91,6 +93,7 @@ class Answer(BaseModel):
     model_config = like({"reply": "I am well, thank you."})
     reply: str = Field(description="What the language model answers.")
     text: str | None = Field(None, description="What was understood of a recording.")
+    sources: list[Source] = Field([], description="What the reply draws on, if it does.")
 
 
 class Start(BaseModel):
@@ -200,12 +203,14 @@ class PageRoutes:
         if session is not None:
             memory = self._visit(_talks(request).get(session, caller(request), any=True)).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
-        answer = llm.reply([*memory.messages(), Message("user", text)])
+        messages, library = [*memory.messages(), Message("user", text)], request.app.state.library
+        found = await brain.workers.run(library.search, text) if library is not None else ()
+        answer = llm.reply(told(messages, found))
         pieces = [piece async for piece in brain.meters["llm"].to_first(answer)]
         reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()
         memory.user(text)
         memory.assistant(reply)
-        return JSONResponse({"reply": reply} | ({} if heard is None else {"text": heard}))
+        return JSONResponse({"reply": reply} | ({} if heard is None else {"text": heard}) | cited(found))
 
     # -- video ---------------------------------------------------------------------------------------------
     async def start(self, request: Request, start: Start) -> Started:

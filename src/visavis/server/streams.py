@@ -14,6 +14,7 @@ from visavis.server.talks import Talk
 from visavis.server.waiting import Feed, following
 from visavis.video.live import Kind, LiveStream, Viewer
 from visavis.video.studio import sounds
+from visavis.wires import cited
 from visavis.wires.api import turn_id, weights_of
 
 BOUNDARY = "visavis-frame"
@@ -44,7 +45,7 @@ def viewing(stream: LiveStream, kind: Kind) -> Iterator[Viewer]:
 
 async def events(talk: Talk) -> AsyncIterator[bytes]:
     """Server-sent events of the turns: `frame`, `turn_end`, and `state`."""
-    feed = Feed()
+    feed, cites = Feed(), dict[int, Sequence[ev.Source]]()
     with following(talk, feed):
         async for event in feed.events():
             match event:
@@ -60,7 +61,10 @@ async def events(talk: Talk) -> AsyncIterator[bytes]:
                         yield _event("frame", frame)
                 case ev.TurnEnded(turn, text, interrupted, heard):
                     done = {"turn_id": turn_id(turn), "text": text, "interrupted": interrupted}
-                    yield _event("turn_end", done | {"offset_ms": round(heard * 1000)})
+                    at = {"offset_ms": round(heard * 1000)}
+                    yield _event("turn_end", done | at | cited(cites.pop(turn, ())))
+                case ev.TurnSources(turn, sources):
+                    cites[turn] = sources
                 case ev.StateChanged(state):
                     yield _event("state", {"state": state})
 

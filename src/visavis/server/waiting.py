@@ -63,6 +63,7 @@ class Collector(Understanding):
         self.pcm = bytearray()
         self.weights: list[list[float]] = []
         self.drawings: list[ev.Drawing | None] = []
+        self.sources: tuple[ev.Source, ...] = ()
         self.reply: ev.TurnEnded | None = None
 
     def put(self, event: ev.ToClient) -> None:
@@ -75,6 +76,8 @@ class Collector(Understanding):
                 self.pcm += pcm
                 self.drawings += drawings or [None] * len(weights)
                 self.weights += [[round(float(value), 4) for value in row] for row in weights]
+            case ev.TurnSources(turn, sources) if turn == self.turn:
+                self.sources = sources
             case ev.TurnEnded(turn) if turn == self.turn:
                 self.reply = event
                 self.done.set()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from visavis.audio import Media
-from visavis.events import FromClient, ToClient
+from visavis.events import FromClient, Source, ToClient
 
 Message = str | bytes
 """One WebSocket message: text or binary."""
@@ -28,6 +28,11 @@ class Hello:
     resume: str | None = None
     avatar: str = ""
     """Whose face the client shows."""
+
+
+def cited(sources: Sequence[Source]) -> dict[str, Any]:
+    """The field that says what a reply draws on, when it draws on something."""
+    return {"sources": [asdict(source) for source in sources]} if sources else {}
 
 
 class Wire(Protocol):

@@ -14,7 +14,7 @@ import pybase64
 from visavis import events as ev
 from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
-from visavis.wires import BadMessage, Message
+from visavis.wires import BadMessage, Message, cited
 from visavis.wires.reading import as_action_done, as_base64, as_field, as_object
 
 Output = Literal["video", "weights", "both"]
@@ -28,6 +28,7 @@ class ApiWire:
     def __init__(self, session_id: str, media: Media, output: Output = "video") -> None:
         self.session_id, self.media, self.output = session_id, media, output
         self._said: dict[int, list[str]] = {}
+        self._sources: dict[int, Sequence[ev.Source]] = {}
 
     # -- client -> server ----------------------------------------------------------------------------
     def decode(self, message: Message) -> list[ev.FromClient]:
@@ -74,9 +75,11 @@ class ApiWire:
                 words = self._said.setdefault(turn, [])
                 words.append(word.text)
                 return [self._text(turn, " ".join(words), timestamp, final=False)]
+            case ev.TurnSources(turn, sources):
+                self._sources[turn] = sources
             case ev.TurnEnded(turn, text, interrupted, heard):
                 self._said.pop(turn, None)
-                done = self._text(turn, text, timestamp, final=True)
+                done = self._text(turn, text, timestamp, self._sources.pop(turn, ()), final=True)
                 if not interrupted:
                     return [done]
                 cut = {"turn_id": turn_id(turn), "offset_ms": round(heard * 1000)}
@@ -114,8 +117,11 @@ class ApiWire:
             messages.append(self._json("audio_response", timestamp, **sound, **frame))
         return messages
 
-    def _text(self, turn: int, text: str, timestamp: int, *, final: bool) -> Message:
-        return self._json("text_response", timestamp, data=text, is_final=final, turn_id=turn_id(turn))
+    def _text(
+        self, turn: int, text: str, timestamp: int, sources: Sequence[ev.Source] = (), *, final: bool
+    ) -> Message:
+        said = {"data": text, "is_final": final, "turn_id": turn_id(turn)}
+        return self._json("text_response", timestamp, **said, **cited(sources))
 
     def _json(self, type: str, timestamp: int, **fields: Any) -> str:
         message = {"type": type, **fields, "session_id": self.session_id, "timestamp": timestamp}

@@ -15,7 +15,7 @@ import pybase64
 
 from visavis import events as ev
 from visavis.audio import BYTES, Media
-from visavis.wires import BadMessage
+from visavis.wires import BadMessage, cited
 from visavis.wires.reading import as_base64, as_field, as_object
 
 MEDIA = Media(rate=16_000, fps=25)
@@ -37,6 +37,7 @@ class _Stream:
     sent: int = 0
     pcm: bytearray = field(default_factory=bytearray)
     jpegs: list[bytes] = field(default_factory=list)
+    sources: Sequence[ev.Source] = ()
 
 
 class FramesWire:
@@ -92,6 +93,8 @@ class FramesWire:
                 self._stream = _Stream(id)
                 named = {"sequence_id": id, "session_id": self.session_id, "text": text}
                 return [_json("stream_start", seconds, **named)]
+            case ev.TurnSources(_, sources) if (stream := self._stream) is not None:
+                stream.sources = sources
             case ev.Frames(pcm=pcm, weights=weights) if (stream := self._stream) is not None:
                 stream.pcm += pcm
                 for k in range(len(weights)):
@@ -102,7 +105,7 @@ class FramesWire:
                 return self._chunks(stream, seconds, whole=False)
             case ev.TurnEnded(_, _, interrupted) if (stream := self._stream) is not None:
                 self._stream = None
-                done = {"total_frames": stream.sent, "interrupted": interrupted}
+                done = {"total_frames": stream.sent, "interrupted": interrupted, **cited(stream.sources)}
                 return [_json("stream_end", seconds, sequence_id=stream.id, **done)]
             case ev.Problem(code, text):
                 return [_json("error", seconds, code=code, message=text)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from visavis import events as ev
 from visavis.arkit import COUNT, NAMES, Weights
 from visavis.audio import BYTES, Media
-from visavis.wires import BadMessage, Hello, Message
+from visavis.wires import BadMessage, Hello, Message, cited
 from visavis.wires.reading import as_action_done, as_base64, as_choice, as_field, as_object
 
 PROTOCOL = "visavis-widget/1"
@@ -194,7 +193,7 @@ class WidgetWire:
                 ledger = {_camel(stage): value for stage, value in ms.items()}
                 return _json("turn_metrics", turnId=_id(turn), **ledger, timestamp=now)
             case ev.TurnSources(turn, sources):
-                return _json("sources", turnId=_id(turn), sources=[asdict(s) for s in sources], timestamp=now)
+                return _json("sources", turnId=_id(turn), **cited(sources), timestamp=now)
 
     # -- frames ----------------------------------------------------------------------------------------
     def _frames(self, event: ev.Frames, timestamp: int) -> Sequence[Message]:
