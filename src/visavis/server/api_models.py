@@ -21,6 +21,7 @@ _SESSION: dict[str, Any] = {
     "metadata": {"customer": 7},
 }
 _LINE = {"role": "user", "text": "How are you?", "turn_id": "user_1", "interrupted": False}
+_SOURCE = {"title": "Mill Bakery: Opening hours", "url": "", "excerpt": "Sunday: closed"}
 _STAGE: dict[str, Any] = {
     "handler": "hibari",
     "loaded": True,
