@@ -84,15 +84,6 @@ class Session(BaseModel):
     metadata: dict[str, Any] = Field(description="What was given when it was created.")
 
 
-class Line(BaseModel):
-    """Something that was said, and heard."""
-
-    model_config = like(_LINE)
-
-    role: Literal["user", "assistant"] = Field(description="Who said it.")
-    text: str = Field(description="As far as it was heard.")
-    turn_id: str = Field(description="The turn that it belongs to.")
-    interrupted: bool = Field(False, description="Whether it was cut off.")
 class Source(BaseModel):
     """What a reply draws on."""
 
@@ -103,6 +94,16 @@ class Source(BaseModel):
     excerpt: str = Field(description="What was used of it.")
 
 
+class Line(BaseModel):
+    """Something that was said, and heard."""
+
+    model_config = like(_LINE)
+
+    role: Literal["user", "assistant"] = Field(description="Who said it.")
+    text: str = Field(description="As far as it was heard.")
+    turn_id: str = Field(description="The turn that it belongs to.")
+    interrupted: bool = Field(False, description="Whether it was cut off.")
+    sources: list[Source] = Field([], description="What a reply draws on, if it does.")
 
 
 class SessionDetails(Session):
@@ -112,7 +113,6 @@ class SessionDetails(Session):
         {
             **_SESSION,
             "state": "listening",
-    sources: list[Source] = Field([], description="What a reply draws on, if it does.")
             "turns": 1,
             "transcript": [_LINE],
             "metrics": [{"turn_id": "turn_1", "first_audio": 220, "first_frame": 231}],
@@ -186,6 +186,7 @@ class Reply(BaseModel):
     weights: list[list[float]] = Field(description="For each frame 52 weights in the order of `names`.")
     names: list[str] = Field(description="What the weights are called (ARKit).")
     interrupted: bool = Field(description="Whether something cut it off.")
+    sources: list[Source] = Field([], description="What the reply draws on, if it does.")
 
 
 class Health(BaseModel):
@@ -195,7 +196,6 @@ class Health(BaseModel):
 
     status: Literal["healthy", "unhealthy"] = Field(description="In a word.")
     version: str = Field(description="Of the server.")
-    sources: list[Source] = Field([], description="What the reply draws on, if it does.")
     uptime_s: float = Field(description="Seconds since it started.")
     problems: list[str] | None = Field(None, description="What does not work, in sentences.")
 

@@ -187,8 +187,8 @@ class ApiRoutes:
                     role=line.role,
                     text=line.text,
                     turn_id=turn_id(line.turn) if line.role == "assistant" else f"user_{line.turn}",
-                    **cited(line.sources),
                     interrupted=line.interrupted,
+                    **cited(line.sources),
                 )
                 for line in record.transcript
             ],
@@ -367,6 +367,7 @@ def _whole(talk: Talk, collector: Collector) -> Response:
         "weights": collector.weights,
         "names": NAMES,
         "interrupted": ended is not None and ended.interrupted,
+        **cited(collector.sources),
     }
     return Response(orjson.dumps(body), media_type="application/json")
 
@@ -379,7 +380,6 @@ def _wav(pcm: bytes, rate: int) -> bytes:
         writer.setframerate(rate)
         writer.writeframes(pcm)
     return file.getvalue()
-        **cited(collector.sources),
 
 
 def _iso(seconds: float) -> str:
