@@ -390,6 +390,33 @@ def test_pictures_alone_for_an_image_tag(http: httpx2.Client) -> None:
         assert simplejpeg.decode_jpeg(body[:-2]).shape == (480, 640, 3)
 
 
+def test_another_face_while_the_session_is_watched(http: httpx2.Client) -> None:
+    id = create(http, avatar="mia")["session_id"]
+
+    def looks(buffer: bytes) -> np.ndarray[Any, Any]:
+        return simplejpeg.decode_jpeg(buffer[buffer.rindex(b"\xff\xd8") :], fastdct=True).astype(float)
+
+    def next_whole(parts: Iterator[bytes], buffer: bytes = b"") -> bytes:
+        while b"\xff\xd9\r\n" not in buffer:
+            buffer += next(parts)
+        return buffer[: buffer.rindex(b"\xff\xd9\r\n") + 2]
+
+    with http.stream("GET", f"/sessions/{id}/avatar", params={"format": "mjpeg"}) as stream:
+        parts = stream.iter_raw()
+        mia, again = looks(next_whole(parts)), looks(next_whole(parts))
+        assert np.abs(mia - again).mean() < 3
+        changed = http.patch(f"/sessions/{id}", json={"avatar": "pip"})
+        assert (changed.status_code, changed.json()["avatar"]) == (200, "pip")
+        for _ in range(50):
+            difference = np.abs(mia - looks(next_whole(parts))).mean()
+            if difference > 10:
+                break
+        assert difference > 10
+    assert http.get(f"/sessions/{id}").json()["avatar"] == "pip"
+    assert problem(http.patch(f"/sessions/{id}", json={"avatar": "nobody"})) == (422, "BAD_AVATAR")
+    assert problem(http.patch(f"/sessions/{id}", json={"voice": "x"})) == (422, "BAD_REQUEST")
+
+
 def test_health_and_status(http: httpx2.Client) -> None:
     health = http.get("/health").json()
     assert (health["status"], set(health)) == ("healthy", {"status", "version", "uptime_s"})

@@ -58,6 +58,14 @@ class NewSession(BaseModel):
     )
 
 
+class SessionChange(BaseModel):
+    """What a session can become."""
+
+    model_config = like({"avatar": "elena"}, extra="forbid")
+
+    avatar: str = Field(description="Whose face it is from now on; the voice stays.")
+
+
 class Sound(BaseModel):
     """How sound is sent, in both directions."""
 

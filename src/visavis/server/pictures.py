@@ -43,8 +43,12 @@ class Pictures:
 
     async def portrait(self, avatar: str, media: Media, audience: Audience, seed: int = 0) -> Portrait:
         """The picture side of a session. Raises `VisavisError` when the avatar cannot be drawn."""
-        artist = Artist(await self.renderer(avatar), seed, self._executor, self._degrade)
+        artist = await self.artist(avatar, seed)
         return Portrait(artist, media, self._tasks, audience.join, audience.leave)
+
+    async def artist(self, avatar: str, seed: int = 0) -> Artist:
+        """Who draws an avatar, for one session. Raises `VisavisError` when it cannot be drawn."""
+        return Artist(await self.renderer(avatar), seed, self._executor, self._degrade)
 
     async def renderer(self, avatar: str) -> Renderer:
         """What draws an avatar; a face engine that draws has its own. Raises `VisavisError`."""

@@ -87,6 +87,7 @@ class ApiRoutes:
         add("/sessions", self.create, methods=["POST"], status_code=201, responses=problems(422) | full)
         add("/sessions", self.index, methods=["GET"], responses=problems(422))
         add("/sessions/{session_id}", self.read, methods=["GET"], responses=one)
+        add("/sessions/{session_id}", self.change, methods=["PATCH"], responses=one)
         add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=one)
         add(
             "/sessions/{session_id}/captions",
@@ -145,9 +146,7 @@ class ApiRoutes:
     async def create(self, request: Request, wanted: models.NewSession) -> models.Session:
         """Begin a session. It ends when it is told to, or when nothing has happened in it for a while."""
         talks = _talks(request)
-        avatar = wanted.avatar or self._settings.avatar
-        if not glb.is_avatar(avatar):
-            raise ApiError("BAD_AVATAR", f"avatar: there is no avatar {avatar[:40]!r}.")
+        avatar = _known(wanted.avatar or self._settings.avatar)
         given = {"instructions": wanted.instructions, "voice": wanted.voice, "language": wanted.language}
         brief = replace(
             request.app.state.sessions.parts.brief,
@@ -194,6 +193,13 @@ class ApiRoutes:
             ],
             metrics=[{"turn_id": turn_id(ledger.turn), **ledger.ms} for ledger in record.latencies],
         )
+
+    async def change(
+        self, request: Request, wanted: models.SessionChange, talk: Annotated[Talk, Depends(_talk_of)]
+    ) -> models.Session:
+        """Give the session another face, also where it is being watched."""
+        await _talks(request).recast(talk, _known(wanted.avatar))
+        return models.Session(**self._described(request, talk))
 
     async def captions(self, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
         """What was said and heard in the turns that are over, as WebVTT; times count from the session's
@@ -352,6 +358,12 @@ def _talks(request: Request) -> Talks:
 
 async def _talk_of(request: Request, session_id: str) -> Talk:
     return _talks(request).get(session_id, caller(request))
+
+
+def _known(avatar: str) -> str:
+    if not glb.is_avatar(avatar):
+        raise ApiError("BAD_AVATAR", f"avatar: there is no avatar {avatar[:40]!r}.")
+    return avatar
 
 
 def _whole(talk: Talk, collector: Collector) -> Response:

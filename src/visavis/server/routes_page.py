@@ -219,7 +219,7 @@ class PageRoutes:
         visit, muse = self._visit(talk), self._settings.muse
         avatar = self._avatar(start.avatarId) if start.avatarId else talk.avatar
         if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
-            _talks(request).recast(talk, avatar)
+            await _talks(request).recast(talk, avatar)
         visit.asked = (start.avatarId or avatar, start.text)
         if muse.mode == "file":
             return Started(mode="file", url=f"/api/muse/file/{await self._film(request, talk, start.text)}")

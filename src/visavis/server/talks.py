@@ -133,15 +133,22 @@ class Talks:
 
     async def portrait(self, talk: Talk) -> Portrait:
         """Its pictures. Raises `VisavisError` when its avatar cannot be drawn."""
-        if talk.portrait is None:
-            made = await self._pictures.portrait(talk.avatar, talk.media, talk.audience)
-            talk.portrait = talk.portrait or made
+        while talk.portrait is None:
+            avatar = talk.avatar
+            made = await self._pictures.portrait(avatar, talk.media, talk.audience)
+            if talk.avatar == avatar:
+                talk.portrait = talk.portrait or made
         return talk.portrait
 
-    def recast(self, talk: Talk, avatar: str) -> None:
-        """Another face; who watches keeps the one there is until they watch anew."""
-        if avatar != talk.avatar and not (talk.portrait is not None and talk.portrait.watched):
-            talk.avatar, talk.portrait, talk.stream = avatar, None, None
+    async def recast(self, talk: Talk, avatar: str) -> None:
+        """Another face, also for those who watch. Raises `VisavisError` when it cannot be drawn."""
+        if avatar == talk.avatar:
+            return
+        talk.avatar = avatar
+        if talk.portrait is not None:
+            artist = await self._pictures.artist(avatar)
+            if talk.avatar == avatar:
+                talk.portrait.artist = artist
 
     async def stream(self, talk: Talk) -> LiveStream:
         """It as an endless stream. Raises `VisavisError` when its avatar cannot be drawn."""
