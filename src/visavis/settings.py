@@ -73,6 +73,12 @@ def _key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _redis_address(secret: SecretStr) -> SecretStr:
+    if secret and not secret.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be the address of a Redis server, such as redis://localhost:6379/0")
+    return secret
+
+
 Origins = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], BeforeValidator(_listed)]
 """Web pages by scheme, host and port; `https://*.example.org` is every subdomain, `*` is every page."""
 Networks = Annotated[tuple[Annotated[str, AfterValidator(check_network)], ...], BeforeValidator(_listed)]
@@ -553,6 +559,8 @@ class LimitSettings(Section):
 
     enabled: bool | None = None
     """None is whenever `auth.enabled` is."""
+    redis: Annotated[SecretStr, AfterValidator(_redis_address)] = SecretStr("")
+    """Where servers count together, and tell each other of revoked tokens; empty is each by itself."""
     requests_per_minute: int = Field(100, ge=0, le=1_000_000)
     """HTTP calls and new connections of an address; pages and their files are not counted."""
     connections_per_address: int = Field(50, ge=0, le=100_000)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from argon2 import PasswordHasher
+from tests.vtime import run
 
 from visavis.security.users import TRIES, TRY_SECONDS, Throttle, Users, check_hash, hashed
+from visavis.server.shared_limits import SharedRates
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -51,24 +55,50 @@ def test_the_hash_that_is_made_is_argon2id() -> None:
     assert Users({"ann": made}).check("ann", "right")
 
 
+def throttle() -> Throttle:
+    return Throttle(SharedRates("wrong-passwords", 1 / TRY_SECONDS, TRIES, None))
+
+
 def test_wrong_passwords_for_a_name_are_counted_from_everywhere() -> None:
-    throttle = Throttle()
-    assert [throttle.begin("ann", f"10.0.0.{number}", 0) for number in range(TRIES)] == [0] * TRIES
-    assert throttle.begin("ann", "10.0.0.99", 0) == TRY_SECONDS
-    assert throttle.begin("bob", "10.0.0.99", 0) == 0
-    assert throttle.begin("ann", "10.0.0.99", TRY_SECONDS) == 0
+    async def main() -> None:
+        ours = throttle()
+        assert [await ours.begin("ann", f"10.0.0.{number}") for number in range(TRIES)] == [0] * TRIES
+        assert await ours.begin("ann", "10.0.0.99") == TRY_SECONDS
+        assert await ours.begin("bob", "10.0.0.99") == 0
+        await asyncio.sleep(TRY_SECONDS)
+        assert await ours.begin("ann", "10.0.0.99") == 0
+
+    run(main())
 
 
 def test_wrong_passwords_from_an_address_are_counted_for_all_names() -> None:
-    throttle = Throttle()
-    for number in range(TRIES):
-        assert throttle.begin(f"user{number}", "10.0.0.1", 0) == 0
-    assert throttle.begin("ann", "10.0.0.1", 0) > 0
-    assert throttle.begin("ann", "10.0.0.2", 0) == 0
+    async def main() -> None:
+        ours = throttle()
+        for number in range(TRIES):
+            assert await ours.begin(f"user{number}", "10.0.0.1") == 0
+        assert await ours.begin("ann", "10.0.0.1") > 0
+        assert await ours.begin("ann", "10.0.0.2") == 0
+
+    run(main())
+
+
+def test_a_name_that_may_not_be_tried_costs_an_address_nothing() -> None:
+    async def main() -> None:
+        ours = throttle()
+        for number in range(TRIES):
+            await ours.begin("ann", f"10.0.0.{number}")
+        for _ in range(3 * TRIES):
+            assert await ours.begin("ann", "10.0.0.9") > 0
+        assert await ours.begin("bob", "10.0.0.9") == 0
+
+    run(main())
 
 
 def test_the_right_password_does_not_count() -> None:
-    throttle = Throttle()
-    for _ in range(3 * TRIES):
-        assert throttle.begin("ann", "10.0.0.1", 0) == 0
-        throttle.succeeded("ann", "10.0.0.1")
+    async def main() -> None:
+        ours = throttle()
+        for _ in range(3 * TRIES):
+            assert await ours.begin("ann", "10.0.0.1") == 0
+            await ours.succeeded("ann", "10.0.0.1")
+
+    run(main())

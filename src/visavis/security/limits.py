@@ -89,6 +89,13 @@ class Counts:
     def __len__(self) -> int:
         return len(self._counts)
 
+    def held(self) -> tuple[str, ...]:
+        """Those of which there are any."""
+        return tuple(self._counts)
+
+    def of(self, key: str) -> int:
+        return self._counts[key]
+
     def enter(self, key: str) -> bool:
         """Count one more, unless there are enough."""
         if self._most and self._counts[key] >= self._most:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import jwt
@@ -79,15 +79,15 @@ class Tokens:
             raise BadToken("the token was revoked")
         return claims
 
-    def revoke(self, claims: Claims, now: float) -> None:
-        """Refuse this token from now on; it is remembered until it would have expired."""
-        self._revoked = {id: expires for id, expires in self._revoked.items() if expires > now}
-        self._revoked[claims.id] = claims.expires
+    def revoke(self, id: str, expires: float, now: float) -> None:
+        """Refuse the token of this id from now on; it is remembered until it would have expired."""
+        self._revoked = {known: until for known, until in self._revoked.items() if until > now}
+        self._revoked[id] = expires
 
     @property
-    def revoked(self) -> int:
-        """How many are remembered."""
-        return len(self._revoked)
+    def revoked(self) -> Mapping[str, float]:
+        """Ids that are remembered, and when they expire."""
+        return self._revoked
 
     def _verified(self, token: str) -> dict[str, object]:
         """The claims of a token with a true signature, for us. Times are compared by `read`."""

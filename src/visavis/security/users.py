@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from typing import Protocol
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
-
-from visavis.security.limits import Rates
 
 LONGEST = 1024
 """Characters of a name or a password."""
@@ -53,24 +52,32 @@ class Users:
         return known is not None
 
 
+class Failures(Protocol):
+    """A rate for each key, as `Rates`: `take` answers 0, or the seconds to wait."""
+
+    async def take(self, key: str) -> float: ...
+    async def give_back(self, key: str) -> None: ...
+
+
 class Throttle:
     """Wrong passwords, counted for each name and each address."""
 
-    def __init__(self) -> None:
-        self._failures = Rates(1 / TRY_SECONDS, TRIES)
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
 
-    def begin(self, name: str, address: str, now: float) -> float:
+    async def begin(self, name: str, address: str) -> float:
         """0 when somebody may try, otherwise seconds until they may. A try counts unless it `succeeded`."""
-        keys = _keys(name, address)
-        if wait := max(self._failures.wait(key, now) for key in keys):
+        by_name, by_address = _keys(name, address)
+        if wait := await self._failures.take(by_address):
             return wait
-        for key in keys:
-            self._failures.take(key, now)
+        if wait := await self._failures.take(by_name):
+            await self._failures.give_back(by_address)
+            return wait
         return 0.0
 
-    def succeeded(self, name: str, address: str) -> None:
+    async def succeeded(self, name: str, address: str) -> None:
         for key in _keys(name, address):
-            self._failures.give_back(key)
+            await self._failures.give_back(key)
 
 
 def _keys(name: str, address: str) -> tuple[str, str]:

@@ -89,6 +89,8 @@ def create_app(
             hears = (app.state.metrics.hear, log_turns, *([] if traces is None else [traces.hear]))
             parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library, hears)
             async with anyio.create_task_group() as tasks:
+                if (redis := app.state.auth.redis) is not None:
+                    await tasks.start(redis.keep)
                 app.state.mcp = await _connect_servers(settings, tools, tasks)
                 if library is not None:
                     tasks.start_soon(library.watch)

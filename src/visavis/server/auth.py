@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
 from visavis.errors import ConfigurationError
-from visavis.security.limits import Counts, Rates
 from visavis.security.origins import Origins
 from visavis.security.tokens import ADMIN, READ, TALK, Claims, Tokens
-from visavis.security.users import Throttle, Users
+from visavis.security.users import TRIES, TRY_SECONDS, Throttle, Users
+from visavis.server.shared_limits import SharedCounts, SharedRates
 from visavis.settings import Settings
+
+if TYPE_CHECKING:
+    from visavis.server.redis_state import RedisState  # an extra
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 Cut = Callable[[str], Awaitable[None]]
@@ -27,18 +31,20 @@ class Auth:
     def __init__(self, settings: Settings) -> None:
         """Raises `ConfigurationError`."""
         auth, limits = settings.auth, settings.limits
-        self.limited = settings.limited
+        self.limited, self.limits = settings.limited, limits
+        self.redis = redis = _redis(limits.redis.get_secret_value(), self)
         per_minute = limits.requests_per_minute if self.limited else 0
-        self.requests = Rates(per_minute / 60, per_minute) if per_minute else None
-        self.by_address = Counts(limits.connections_per_address if self.limited else 0)
-        self.by_token = Counts(limits.connections_per_token if self.limited else 0)
-        self.limits = limits
+        self.requests = SharedRates("requests", per_minute / 60, per_minute, redis) if per_minute else None
+        per_address = limits.connections_per_address if self.limited else 0
+        self.by_address = SharedCounts("connections-of-address", per_address, redis)
+        per_token = limits.connections_per_token if self.limited else 0
+        self.by_token = SharedCounts("connections-of-token", per_token, redis)
         self.origins = Origins((*settings.server.cors_origins, *_own_pages(settings)))
         self.ttl, self._admins = auth.token_ttl, frozenset(auth.admins)
         self.tokens = Tokens(_keys(settings), auth.issuer, auth.audience) if auth.enabled else None
         hashes = {name: given.get_secret_value() for name, given in auth.users.items()}
         self.users = Users(hashes) if auth.enabled else None
-        self.throttle = Throttle()
+        self.throttle = Throttle(SharedRates("wrong-passwords", 1 / TRY_SECONDS, TRIES, redis))
         self._open: dict[str, set[Cut]] = {}
 
     def visitor(self, origin: str, before: Claims | None) -> str:
@@ -57,8 +63,19 @@ class Auth:
 
     async def revoke(self, claims: Claims) -> None:
         """Refuse a token from now on, and end what is open with it."""
-        self._tokens.revoke(claims, time.time())
-        for cut in tuple(self._open.get(claims.id, ())):
+        await self.learn(claims.id, claims.expires)
+        if self.redis is not None:
+            await self.redis.revoke(claims.id, claims.expires)
+
+    def revoked(self) -> Mapping[str, float]:
+        """Ids of tokens that are refused, and when they expire."""
+        return {} if self.tokens is None else self.tokens.revoked
+
+    async def learn(self, id: str, expires: float) -> None:
+        """Somebody has revoked a token, here or elsewhere."""
+        if self.tokens is not None:
+            self.tokens.revoke(id, expires, time.time())
+        for cut in tuple(self._open.get(id, ())):
             await cut("the token was revoked")
 
     @contextmanager
@@ -80,6 +97,14 @@ class Auth:
     def _tokens(self) -> Tokens:
         assert self.tokens is not None
         return self.tokens
+
+
+def _redis(url: str, auth: Auth) -> RedisState | None:
+    if not url:
+        return None
+    from visavis.server.redis_state import RedisState  # an extra that is needed only now
+
+    return RedisState(url, auth)
 
 
 def _keys(settings: Settings) -> list[str]:

@@ -31,7 +31,7 @@ class Cors(CORSMiddleware):
 
 def protect(app: FastAPI, settings: Settings, pages: Iterable[Path]) -> None:
     """Everything of `app` goes through here; `pages` are its HTML files. Raises `ConfigurationError`."""
-    auth = Auth(settings)
+    app.state.auth = auth = Auth(settings)
     app.include_router(AuthRoutes(auth).router())
     app.add_middleware(AuthMiddleware, auth=auth)
     if origins := settings.server.cors_origins:

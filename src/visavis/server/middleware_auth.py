@@ -52,7 +52,7 @@ class AuthMiddleware:
         if socket and _offered(scope):
             send = _answering(send)
         try:
-            scope[KEY] = who = self._admit(connection, socket=socket)
+            scope[KEY] = who = await self._admit(connection, socket=socket)
             if socket:
                 await self._serve_socket(connection, receive, send, who)
             else:
@@ -64,16 +64,14 @@ class AuthMiddleware:
                 await _refusal(refused)(scope, receive, send)
 
     # -- who -----------------------------------------------------------------------------------------------
-    def _admit(self, connection: HTTPConnection, *, socket: bool) -> Caller:
+    async def _admit(self, connection: HTTPConnection, *, socket: bool) -> Caller:
         """Who it is. Raises `Refused`."""
         path = connection.scope["path"]
         method = "GET" if socket else connection.scope["method"]
         public = not socket and method in SAFE and (path in PAGES or path.startswith(FILES))
         requests = self._auth.requests
-        if requests is not None and not public:
-            wait = requests.take(_customer(connection), asyncio.get_running_loop().time())
-            if wait:
-                raise Refused(429, "RATE_LIMITED", "Too many requests; try again later.", wait)
+        if requests is not None and not public and (wait := await requests.take(_customer(connection))):
+            raise Refused(429, "RATE_LIMITED", "Too many requests; try again later.", wait)
         if self._auth.tokens is None or public or (not socket and path in SIGN_IN and method == "POST"):
             return ANYONE
         who = self._holder(connection)
@@ -128,10 +126,10 @@ class AuthMiddleware:
             await self._app(connection.scope, receive, send)
             return
         address, subject = _customer(connection), who.subject
-        if not auth.by_address.enter(address):
+        if not await auth.by_address.enter(address):
             raise Refused(429, "RATE_LIMITED", "Too many connections from this address.")
         try:
-            if subject and not auth.by_token.enter(subject):
+            if subject and not await auth.by_token.enter(subject):
                 raise Refused(429, "RATE_LIMITED", "Too many connections with this token.")
             try:
                 watch = Watch(receive, send, auth.limits if auth.limited else None)

@@ -5,7 +5,6 @@ Source: docs/protocols.md. Errors are `{code, message}`.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import Literal
 
@@ -100,14 +99,13 @@ class AuthRoutes:
         users, throttle = self._auth.users, self._auth.throttle
         assert users is not None
         name, address = sign_in.username, customer(request.client.host if request.client else "")
-        wait = throttle.begin(name, address, asyncio.get_running_loop().time())
-        if wait:
+        if wait := await throttle.begin(name, address):
             problem = {"code": "RATE_LIMITED", "message": "Too many wrong passwords; try again later."}
             return JSONResponse(problem, 429, headers={"Retry-After": str(math.ceil(wait))})
         right = await anyio.to_thread.run_sync(users.check, name, sign_in.password, limiter=self._comparing)
         if not right:
             raise ApiError("UNAUTHORIZED", "The name or the password is wrong.")
-        throttle.succeeded(name, address)
+        await throttle.succeeded(name, address)
         body = {
             "access_token": self._auth.user(name),
             "token_type": "bearer",

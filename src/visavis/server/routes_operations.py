@@ -101,6 +101,11 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield gauge("visavis_draining", "1 while the server is about to stop.", {(): sessions.draining})
     yield counter("visavis_frames", "Frames of avatars that were sent.", {(): state.metrics.frames})
     yield from _connections(lines.waiting(), lines.problems)
+    redis = state.auth.redis
+    down = redis is not None and not redis.reachable
+    yield gauge("visavis_redis_down", "1 while limits.redis is set and nothing answers there.", {(): down})
+    lost = {(): 0 if redis is None else redis.losses}
+    yield counter("visavis_redis_losses", "Times that it went away.", lost)
     yield from _queues(state.sessions.parts.animator, state.brain.workers)
     yield from _models(_stages(app))
     pictures = state.pictures.status()
