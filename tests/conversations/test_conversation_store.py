@@ -146,6 +146,33 @@ def test_a_conversation_goes_on_after_a_restart(path: Path) -> None:
     assert [(entry.turn, entry.text) for entry in record.entries] == [(1, "Hi!"), (1, "Good"), (2, "Go on.")]
 
 
+def test_a_server_that_is_gone_in_the_middle_of_a_reply_loses_its_end_only(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    first = Store(path, 0, "embedded", "mia")
+    with first.running():
+        recorder = first.record("c1", "token")
+        recorder.hear(UserTurn(1, "Hi!"))
+        recorder.hear(TurnStarted(1))
+        for number, text in enumerate("Good day to you".split()):
+            now += 1.0
+            recorder.hear(WordSpoken(1, Word(text, float(number), number + 0.6)))
+    second = Store(path, 0, "embedded", "mia")
+    with second.running():
+        known = second.known("token")
+        assert known is not None
+        assert (known.turns, known.cut) == (1, TurnEnded(1, "Good day to", True, 2.6))
+    with opened(path) as database:
+        record = database.get("c1")
+    assert record is not None
+    assert [(entry.text, entry.interrupted) for entry in record.entries] == [
+        ("Hi!", False),
+        ("Good day to", True),
+    ]
+
+
 def test_the_token_itself_is_not_kept(path: Path) -> None:
     kept = Store(path, 0, "embedded", "mia")
     with kept.running():

@@ -66,6 +66,31 @@ def test_a_client_that_comes_back_hears_words_again_but_they_are_written_once() 
     assert entry.words == WORDS
 
 
+def test_of_a_reply_that_is_being_spoken_what_was_heard_is_known_every_half_second() -> None:
+    effects = drive(Conversation(), reply(24_000 * 2, words=WORDS)[1])
+    now, updates, entries = 0.0, list[Entry](), list[Entry]()
+    recorder = Recorder(entries.append, lambda: now, update=updates.append)
+    for now, effect in effects:  # noqa: B007 (the clock)
+        recorder.hear(effect)
+    assert [(entry.text, entry.words) for entry in updates] == [
+        ("one", WORDS[:1]),
+        ("one two", WORDS[:2]),
+    ]
+    assert all(entry.interrupted and entry.turn == 1 for entry in updates)
+    for entry in updates:  # a word is told when its frame is sent, and heard later
+        assert entry.words[-1].end <= entry.ended - updates[0].started
+    assert entries[0].text == "one two three four" and not entries[0].interrupted
+
+
+def test_of_words_that_come_at_once_there_is_no_entry_each() -> None:
+    updates: list[Entry] = []
+    recorder = Recorder(updates.append, lambda: 0.0, update=updates.append)
+    recorder.hear(ev.TurnStarted(1))
+    for word in WORDS:
+        recorder.hear(ev.WordSpoken(1, word))
+    assert updates == []
+
+
 def test_actions_belong_to_the_reply_and_are_bounded() -> None:
     entries: list[Entry] = []
     recorder = Recorder(entries.append, lambda: 0.0)

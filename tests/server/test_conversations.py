@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.process import server
 from tests.server.test_server import Client, get
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from visavis.conversations import Record
 from visavis.conversations.database import opened
@@ -80,6 +82,45 @@ def test_a_conversation_goes_on_after_the_server_was_restarted(tmp_path: Path) -
     assert wrong["code"] == "RESUME_EXPIRED"
     (record,) = stored(path)
     assert [entry.text for entry in record.entries[:3]] == ["How are you?", answer.text, "Go on."]
+
+
+def test_a_server_that_is_killed_loses_a_second_of_a_reply_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.db"
+    settings = {**SETTINGS, "VISAVIS_CONVERSATIONS__PATH": str(path)}
+
+    async def begin(url: str) -> tuple[str, float]:
+        async with connect(url, max_size=None) as socket:
+            client = Client(socket)
+            config = await client.next()
+            await client.send(type="hello")
+            await client.send(type="text", data="How are you?", userId="u1")
+            while len(client.of("sync_frame")) < 90:
+                frame = await client.until("sync_frame")
+                await client.send(type="playback", turnId=frame["turnId"], frameIndex=frame["frameIndex"])
+            running.process.kill()
+            with suppress(ConnectionClosed):
+                while True:
+                    await client.next()
+            return config["resume"], len(client.of("sync_frame")) / 30
+
+    async def go_on(url: str, token: str) -> dict[str, Any]:
+        async with connect(url, max_size=None) as socket:
+            client = Client(socket)
+            await client.next()
+            await client.send(type="hello", resume=token)
+            return await client.until("transcript_done")
+
+    with server(tmp_path, **settings) as running:
+        token, sent = asyncio.run(begin(running.ws))
+        running.process.wait(20)
+    with server(tmp_path, **settings) as running:
+        ended = asyncio.run(go_on(running.ws, token))
+    (record,) = stored(path)
+    question, answer = record.entries
+    assert (question.text, answer.interrupted) == ("How are you?", True)
+    heard = sent - 0.3  # frames are sent ahead
+    assert heard - 1.2 < answer.words[-1].end < heard + 0.1  # and a fifth of a second for the disk
+    assert (ended["turnId"], ended["interrupted"], ended["text"]) == ("turn_1", True, answer.text)
 
 
 async def refused(url: str) -> dict[str, Any]:

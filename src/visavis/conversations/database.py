@@ -116,12 +116,15 @@ class Database:
         self._sql.execute("INSERT OR IGNORE INTO conversations VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def add(self, id: str, entry: Entry) -> None:
-        """The next turn of a conversation."""
+        """The next turn of a conversation, or more of the same."""
         times = (entry.started, entry.ended)
         words = orjson.dumps([[word.text, word.start, word.end] for word in entry.words])
         sources = orjson.dumps([asdict(source) for source in entry.sources])
         actions = orjson.dumps(entry.actions, default=str)
         row = (id, entry.role, entry.turn, *times, entry.text, entry.interrupted, words, sources, actions)
+        self._sql.execute(
+            "DELETE FROM turns WHERE conversation = ? AND role = ? AND turn = ?", (id, entry.role, entry.turn)
+        )
         self._sql.execute("INSERT INTO turns VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._sql.execute("UPDATE conversations SET ended = max(ended, ?) WHERE id = ?", (entry.ended, id))
 

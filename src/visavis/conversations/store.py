@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Any
 
@@ -25,8 +25,8 @@ from visavis.stages import Message
 
 WAITING = 1_000
 """Turns that may wait to be written."""
-TOGETHER = 100
-"""Of them, most that are written at once."""
+OPEN = 10.0
+"""Seconds that the database stays open when there is nothing to write; closing it waits for the disk."""
 CLOSING = 10.0
 """Seconds that the last ones may take."""
 RECALLED = 200
@@ -104,14 +104,17 @@ class Store:
             else:
                 known = replace(known, turns=max(known.turns, entry.turn), cut=_cut_off(entry))
             self._known[hashed] = known
+            write(entry)
 
-            def write(database: Database) -> None:
-                database.begin(record, hashed)
-                database.add(id, entry)
+        def write(entry: Entry) -> None:
+            def job(database: Database) -> None:
+                with database.transaction():
+                    database.begin(record, hashed)
+                    database.add(id, entry)
 
-            self._put(write)
+            self._put(job)
 
-        return Recorder(add, time.time, known.user_turns)
+        return Recorder(add, time.time, known.user_turns, update=write)
 
     def known(self, token: str) -> Known | None:
         """The conversation that the holder of this token may go on with."""
@@ -140,21 +143,19 @@ class Store:
             self._fail("the disk does not keep up")
 
     def _write(self) -> None:
+        job: Job | None
         while (job := self._jobs.get()) is not None:
-            jobs = [job]
-            while len(jobs) < TOGETHER and not self._jobs.empty():
-                if (job := self._jobs.get()) is None:
-                    self._jobs.put(None)
-                    break
-                jobs.append(job)
             try:
-                with opened(self.path) as database:
-                    for write in jobs:
-                        write(database)
-                self._problem = ""
+                with opened(self.path) as database, suppress(Empty):
+                    while job is not None:
+                        job(database)
+                        self._problem = ""
+                        job = self._jobs.get(timeout=OPEN)
             except Exception as error:
                 # What failed is lost; conversations go on.
                 self._fail(str(error) if isinstance(error, VisavisError) else type(error).__name__)
+            if job is None:
+                break
 
     def _purge(self, database: Database) -> None:
         if not self._retention:
