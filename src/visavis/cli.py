@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_config, cli_conversations, cli_models, cli_simulate, logs
+from visavis import cli_config, cli_conversations, cli_models, cli_simulate, logs, plugins
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.errors import VisavisError
@@ -104,6 +104,7 @@ def serve(
         settings = _settings(options, config)
         from visavis.server import run  # here, so that the other commands do not wait for its imports
 
+        plugins.check(settings)  # before models are fetched for what is not installed
         with closing(run.bind(settings.server.host, settings.server.port)) as sock:
             cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
             run.run(settings, sock)

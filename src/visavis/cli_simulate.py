@@ -13,6 +13,8 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
+from visavis.errors import ExtraMissing
+
 app = typer.Typer(help="Serve the protocol of a cloud agent, without a key.", no_args_is_help=True)
 
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")]
@@ -116,13 +118,13 @@ def gemini(
     fault: Annotated[str, typer.Option(help="What goes wrong, and at which message: go_away@3")] = "",
     faults: Annotated[int, typer.Option(min=1, help="How often it goes wrong.")] = 1,
 ) -> None:
-    """Gemini Live; needs visavis[gemini]."""
+    """Gemini Live."""
     from visavis.simulators.voice import SimulatedVoice
 
     try:
         from visavis.simulators.gemini import Fault, GeminiBehaviour, GeminiSimulator
     except ModuleNotFoundError as missing:
-        typer.echo(f"It needs the module {missing.name!r}: pip install 'visavis[gemini]'", err=True)
+        typer.echo(ExtraMissing("The simulator of Gemini Live needs Google's SDK", "gemini"), err=True)
         raise typer.Exit(2) from missing
 
     behaviour = GeminiBehaviour(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 
 class VisavisError(Exception):
     """Something went wrong that a person can mend; `str(error)` says what, where, and what to do.
@@ -19,6 +22,18 @@ class ConfigurationError(VisavisError):
 
     def __init__(self, message: str) -> None:
         super().__init__("BAD_CONFIGURATION", message)
+
+
+class ExtraMissing(ConfigurationError):
+    """What was chosen needs packages that are not installed; the message names the command that gets them."""
+
+    def __init__(self, needs: str, extra: str) -> None:
+        """`needs`: what needs what, without a full stop; `extra`: of this package."""
+        python = Path(sys.executable)
+        if python.is_relative_to(Path.cwd()):
+            python = python.relative_to(Path.cwd())
+        command = f"{python} -m pip install 'visavis[{extra}]'"
+        super().__init__(f"{needs}, which is not installed; get it: {command}")
 
 
 class ModelMissing(VisavisError):

@@ -24,6 +24,15 @@ def load(group: str, name: str, settings: Settings) -> Any:
     return find(group, name)(settings)
 
 
+def check(settings: Settings) -> None:
+    """Find every plug-in that `settings` chooses, without loading a model. Raises as `find` does."""
+    chosen = {"agents": settings.agent, "faces": settings.face.engine}
+    if settings.agent == "embedded":
+        chosen |= settings.stages.model_dump()
+    for group, name in chosen.items():
+        find(group, name)
+
+
 async def close(engine: object) -> None:
     """The end of an engine: its `close()`, or its asynchronous `aclose()`, if it has one. Never raises."""
     end = getattr(engine, "aclose", None) or getattr(engine, "close", None)

@@ -10,7 +10,7 @@ import anyio
 
 from visavis import __version__
 from visavis import events as ev
-from visavis.errors import ConfigurationError
+from visavis.errors import ExtraMissing
 from visavis.settings import Settings
 
 try:
@@ -19,7 +19,7 @@ try:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 except ImportError as missing:
-    raise ConfigurationError("traces.url is set, which needs: pip install 'visavis[otel]'") from missing
+    raise ExtraMissing("traces.url is set, which needs OpenTelemetry", "otel") from missing
 
 EXPORT_SECONDS = 3
 """The longest that spans may take to leave, also when the server stops."""

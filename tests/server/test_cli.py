@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import socket
 import wave
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import structlog
 from tests.espeak import needs_espeak
+from tests.process import server
 from typer.testing import CliRunner
 
 import visavis
@@ -59,6 +61,35 @@ def test_a_port_in_use_is_named_with_the_way_out(serve: tuple[str, ...], taken: 
     assert f"Port {taken} on 127.0.0.1 is in use" in output
     assert f"visavis --port {taken + 1}" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ("def load(settings):\n    raise VisavisError('GONE', 'The sky is gone; wait.')", "is gone; wait."),
+        ("raise ExtraMissing('The agent needs the sky', 'sky')", "-m pip install 'visavis[sky]'"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_said(agent: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "sky.py").write_text(f"from visavis.errors import ExtraMissing, VisavisError\n{agent}\n")
+    settings = {"AGENT_TYPE": "sky:load", "PYTHONPATH": str(tmp_path)}
+    with (
+        pytest.raises(AssertionError, match=f"(?s)did not start:.*{re.escape(says)}") as refused,
+        server(tmp_path, **settings),
+    ):
+        pass
+    assert "Traceback" not in str(refused.value)
+
+
+def test_what_is_not_installed_is_said_before_models_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cloudy_ears.py").write_text("import no_such_cloud\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("VISAVIS_STAGES__ASR", "cloudy_ears:load")
+    monkeypatch.setenv("VISAVIS_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("VISAVIS_OFFLINE", "1")
+    assert "needs the module 'no_such_cloud'" in " ".join(command("serve", code=2).split())
 
 
 def test_debugging_adds_the_traceback(taken: int) -> None:

@@ -23,15 +23,13 @@ from visavis.agents import Brief
 from visavis.agents.transcript import Transcript
 from visavis.agents.upstream import Upstream
 from visavis.audio import BYTES, to_float
-from visavis.errors import ConfigurationError, VisavisError
+from visavis.errors import ConfigurationError, ExtraMissing, VisavisError
 from visavis.settings import Settings
 
 try:
     from visavis.agents.gemini_line import INPUT_RATE, OUTPUT_RATE, Dialler, Line
 except ModuleNotFoundError as missing:
-    raise ConfigurationError(
-        f"Gemini Live needs Google's SDK (no module {missing.name!r}): pip install 'visavis[gemini]'"
-    ) from missing
+    raise ExtraMissing("Gemini Live needs Google's SDK", "gemini") from missing
 
 if TYPE_CHECKING:
     from google.genai import types

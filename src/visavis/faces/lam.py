@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from visavis.arkit import COUNT, Weights
-from visavis.errors import ConfigurationError
+from visavis.errors import ConfigurationError, ExtraMissing
 from visavis.faces.context import NATIVE, ContextEngine
 from visavis.faces.framing import Samples
 from visavis.settings import Settings
@@ -141,9 +141,7 @@ class Lam:
 
             from visavis.faces import lam_net
         except ModuleNotFoundError as missing:
-            raise ConfigurationError(
-                "The face engine lam needs PyTorch, which is not installed: pip install 'visavis[lam]'."
-            ) from missing
+            raise ExtraMissing("The face engine lam needs PyTorch", "lam") from missing
         self._torch, self._net, self._identity = torch, lam_net, identity
         self._device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
         if self._device == "cpu":

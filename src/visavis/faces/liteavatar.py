@@ -14,7 +14,7 @@ import soxr
 
 from visavis.arkit import Weights, neutral
 from visavis.audio import Media, to_float
-from visavis.errors import ConfigurationError
+from visavis.errors import ConfigurationError, ExtraMissing
 from visavis.events import Drawing, Phoneme
 from visavis.faces import FaceEngine
 from visavis.faces.context import NATIVE
@@ -126,10 +126,7 @@ def load(settings: Settings) -> LiteAvatar:
     try:
         from visavis.faces.liteavatar_torch import Encoder, TorchPainter  # only this engine needs PyTorch
     except ModuleNotFoundError as missing:
-        raise ConfigurationError(
-            "The face engine liteavatar needs PyTorch, which is not installed: "
-            "pip install 'visavis[liteavatar]'."
-        ) from missing
+        raise ExtraMissing("The face engine liteavatar needs PyTorch", "liteavatar") from missing
     hear = Encoder(recogniser, options.gpu, options.threads)
     painter = TorchPainter(data, options.gpu)
     face: FaceEngine = load_plugin("faces", "net", settings)

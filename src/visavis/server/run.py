@@ -94,7 +94,11 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
         await drained(app.state.sessions, settings.server.drain_seconds, hurry)
 
     server = Server(config, lambda: _ready(settings, page), drain)
-    server.run(sockets=[sock])
+    try:
+        server.run(sockets=[sock])
+    except SystemExit:  # uvicorn's end when the application could not start
+        if application.failure is None:
+            raise
     gc.unfreeze()  # so that native libraries see their objects go before they go themselves
     gc.collect()
     if application.failure is not None:

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_whisper import WhisperModel
-from faster_whisper.tokenizer import Tokenizer
 
-from visavis.errors import ConfigurationError
+from visavis.errors import ConfigurationError, ExtraMissing
 from visavis.languages import DETECT, base
 from visavis.models import ModelStore
 from visavis.settings import Settings, WhisperSettings
 from visavis.stages import LISTEN_RATE, Samples, Transcript
 from visavis.stages.onnx import release_memory
 from visavis.stages.pieces import pieces, without_lead
+
+try:
+    from faster_whisper import WhisperModel
+    from faster_whisper.tokenizer import Tokenizer
+except ModuleNotFoundError as missing:
+    raise ExtraMissing("Hearing other languages than English needs faster-whisper", "whisper") from missing
 
 PARTS = ("whisper-base", "whisper-base-part2")
 """The models of the store that hold the two halves of the weights."""

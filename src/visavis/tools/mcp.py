@@ -19,7 +19,7 @@ import structlog
 from anyio.abc import TaskStatus
 from pydantic import SecretStr
 
-from visavis.errors import ConfigurationError
+from visavis.errors import ExtraMissing
 from visavis.settings import McpServerSettings, Settings
 from visavis.tools import Tool
 from visavis.tools.toolbox import ServerTool, Toolbox, ToolError
@@ -29,9 +29,7 @@ try:
     from mcp.client.streamable_http import streamable_http_client
     from mcp.types import CallToolResult, TextContent
 except ModuleNotFoundError as missing:
-    raise ConfigurationError(
-        f"MCP servers need an SDK (no module {missing.name!r}): pip install 'visavis[mcp]'"
-    ) from missing
+    raise ExtraMissing("An MCP server needs the SDK of MCP", "mcp") from missing
 
 MOST_TOOLS = 128
 """Of one server."""
