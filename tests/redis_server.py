@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,9 +33,13 @@ class RedisServer:
         command = [PROGRAM or "", "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         latest = time.monotonic() + PATIENCE
-        while not self._socket.exists():
+        while not self._answers():
             assert self._process.poll() is None and time.monotonic() < latest, "redis-server does not start"
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as line:
+            return line.connect_ex(str(self._socket)) == 0
 
     def stop(self) -> None:
         if self._process is not None:
