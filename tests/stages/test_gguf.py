@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xllamacpp
 
 from visavis.errors import ConfigurationError, VisavisError
+from visavis.events import ToolCall
 from visavis.models import ModelStore
 from visavis.settings import LanguageModelSettings, ModelSettings, Settings
 from visavis.stages import Message, llm_gguf
 from visavis.stages.llama import Llama
 from visavis.stages.llm_gguf import GgufModel
+from visavis.tools import Tool
 
 QUESTION = [
     Message("system", "Answer in one short sentence."),
@@ -102,6 +106,76 @@ def test_more_than_it_can_have_in_mind_is_refused_with_advice(model: GgufModel) 
         said(model, [Message("user", "tomatoes " * 2000)])
     assert caught.value.code == "LLM_FAILED"
     assert "Paris" in "".join(said(model, QUESTION))
+
+
+TEMPLATE = """{%- for message in messages %}
+{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant' }}
+{%- if message.content %}{{- '\n' + message.content }}{%- endif %}
+{%- for call in message.tool_calls %}{{- '\n<tool_call>\n{"name": "' }}{{- call.function.name }}
+{{- '", "arguments": ' }}{{- call.function.arguments | tojson }}{{- '}\n</tool_call>' }}{%- endfor %}
+{{- '<|im_end|>\n' }}
+{%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content }}
+{%- if loop.first and tools %}
+{%- for tool in tools %}{{- '\n' }}{{- tool.function | tojson }}{%- endfor %}{%- endif %}
+{{- '<|im_end|>\n' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
+"""A chat template that has a place for tools, as those of larger models have."""
+
+
+def weather(number: int, city: str, found: str) -> list[Message]:
+    """Somebody asks, and is told what the tool returns."""
+    call = ToolCall(f"w{number}", "weather", {"city": city})
+    return [
+        Message("user", f"What is the weather in {city}?"),
+        Message("assistant", "", calls=(call,)),
+        Message("tool", found, call=call.call),
+    ]
+
+
+@pytest.mark.models
+def test_a_model_whose_template_knows_tools_calls_them_and_says_what_they_return(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = xllamacpp.CommonParams
+
+    def params() -> Any:
+        ours = made()
+        ours.chat_template = TEMPLATE
+        return ours
+
+    monkeypatch.setattr(xllamacpp, "CommonParams", params)
+    model = llm_gguf.load(settings(small, context=1024, max_tokens=40, threads=1))
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    # The smallest of models has to be shown what it is to do.
+    before = [
+        Message("system", "You tell the weather."),
+        *weather(1, "Rome", "sunny"),
+        Message("assistant", "It is sunny in Rome."),
+    ]
+    asked, _, returned = weather(2, "Paris", "rainy")
+
+    async def main() -> tuple[list[str | ToolCall], str]:
+        tools = [Tool("weather", "The weather in a city.", schema)]
+        pieces = [piece async for piece in model.reply([*before, asked], tools)]
+        calls = tuple(piece for piece in pieces if isinstance(piece, ToolCall))
+        told = [*before, asked, Message("assistant", "", calls=calls), replace(returned, call=calls[0].call)]
+        return pieces, "".join([str(piece) async for piece in model.reply(told, tools)])
+
+    pieces, answer = asyncio.run(main())
+    (call,) = pieces
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.arguments) == ("weather", {"city": "Paris"})
+    assert "rain" in answer
+
+
+@pytest.mark.models
+def test_tools_are_nothing_to_a_model_whose_template_has_no_place_for_them(model: GgufModel) -> None:
+    async def main() -> list[str | ToolCall]:
+        return [piece async for piece in model.reply(QUESTION, [Tool("weather", "The weather in a city.")])]
+
+    assert asyncio.run(main()) == said(model, QUESTION)
 
 
 class Counting:

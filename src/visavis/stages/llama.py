@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ from typing import Any
 import xllamacpp
 
 from visavis.errors import VisavisError
+from visavis.events import ToolCall
 from visavis.stages import Message
+from visavis.stages.function_calls import StreamedCalls, declared, written
+from visavis.tools import Tool
+
+Piece = str | ToolCall
 
 
 class Llama:
@@ -34,26 +39,31 @@ class Llama:
 
     def warm_up(self, messages: Sequence[Message]) -> None:
         """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
-        self._worker.submit(
-            self._server.handle_chat_completions, self._request(messages, 1, 1.0, 0.0), _stop
-        ).result()
+        request = self._request(messages, (), 1, 1.0, 0.0)
+        self._worker.submit(self._server.handle_chat_completions, request, _stop).result()
 
     async def generate(
-        self, messages: Sequence[Message], repeat_penalty: float = 1.0, temperature: float = 0.0
-    ) -> AsyncGenerator[str, None]:
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        *,
+        repeat_penalty: float = 1.0,
+        temperature: float = 0.0,
+    ) -> AsyncGenerator[Piece, None]:
         """The answer in pieces; closing it returns at once and stops the generation at its next token.
 
-        Raises `VisavisError` (`LLM_FAILED`) when llama.cpp refuses or breaks.
+        `tools` are told to models whose chat template has a place for them. Raises `VisavisError`
+        (`LLM_FAILED`) when llama.cpp refuses or breaks.
         """
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | VisavisError | None] = asyncio.Queue()  # bounded by _most_tokens
+        pieces: asyncio.Queue[Piece | VisavisError | None] = asyncio.Queue()  # bounded by _most_tokens
         stopped = threading.Event()
 
-        def put(item: str | VisavisError | None) -> None:
+        def put(item: Piece | VisavisError | None) -> None:
             if not stopped.is_set():
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
-        request = self._request(messages, self._most_tokens, repeat_penalty, temperature)
+        request = self._request(messages, tools, self._most_tokens, repeat_penalty, temperature)
         generation = self._worker.submit(self._run, request, put, stopped)
         try:
             while (item := await pieces.get()) is not None:
@@ -64,7 +74,14 @@ class Llama:
             stopped.set()
             generation.cancel()
 
-    def _run(self, request: dict[str, Any], put: Any, stopped: threading.Event) -> None:
+    def _run(
+        self,
+        request: dict[str, Any],
+        put: Callable[[Piece | VisavisError | None], None],
+        stopped: threading.Event,
+    ) -> None:
+        calls = StreamedCalls()
+
         def take(chunk: dict[str, Any]) -> bool:
             if "choices" not in chunk:
                 put(self._failure(chunk))
@@ -72,19 +89,28 @@ class Llama:
             for choice in chunk["choices"]:
                 if text := choice["delta"].get("content"):
                     put(text)
+                calls.add(choice["delta"].get("tool_calls"))
             return stopped.is_set()
 
         try:
             self._server.handle_chat_completions(request, take)
+            for call in calls.complete():
+                put(call)
         except Exception as error:
             put(self._failure({"error": {"message": str(error)}}))
         put(None)
 
     def _request(
-        self, messages: Sequence[Message], most_tokens: int, repeat_penalty: float, temperature: float
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        most_tokens: int,
+        repeat_penalty: float,
+        temperature: float,
     ) -> dict[str, Any]:
         return {
-            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "messages": written(messages),
+            **({"tools": declared(tools)} if tools else {}),
             "max_tokens": most_tokens,
             "stream": True,
             "cache_prompt": True,

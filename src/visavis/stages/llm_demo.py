@@ -142,7 +142,8 @@ class DemoBrain:
             yield choose_preface(messages) + " "
         # In a chat it needs a penalty against repeating itself, which makes facts worse.
         generated = self._model.generate(self._prompt(messages), repeat_penalty=1.0 if fact else 1.1)
-        answer = short_answer(generated, sentences=1 if fact else 2)
+        text = (piece async for piece in generated if isinstance(piece, str))
+        answer = short_answer(text, sentences=1 if fact else 2)
         async with aclosing(generated), aclosing(answer):
             async for piece in answer:
                 yield piece

@@ -40,7 +40,7 @@ def load(settings: Settings) -> GgufModel:
 
 
 class GgufModel:
-    """A `LanguageModel` without tools; one answer is generated at a time, in the order of the questions."""
+    """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
 
     def __init__(self, model: Llama, settings: LanguageModelSettings, name: str = "") -> None:
         self._model, self._settings, self.model = model, settings, name or None
@@ -53,12 +53,12 @@ class GgufModel:
         Raises `VisavisError` (`LLM_FAILED`) when the model breaks, or answers nothing.
         """
         empty = True
-        pieces = self._model.generate(messages, temperature=self._settings.temperature)
+        pieces = self._model.generate(messages, tools, temperature=self._settings.temperature)
         async with aclosing(pieces):
             async for piece in pieces:
                 empty = False
                 yield piece
-        if empty:
+        if empty and messages[-1].role != "tool":  # after a tool, using it was all there was to do
             raise VisavisError("LLM_FAILED", "The language model gave an empty answer. Ask again.")
 
 
