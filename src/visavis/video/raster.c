@@ -62,8 +62,8 @@ typedef struct { uint32_t triangle; uint16_t first, last; } Visible;
 typedef uint32_t Hit;
 
 typedef struct {
-  uint32_t parts, triangles, width, height, stride, tones;
-  float tone_scale;
+  uint32_t parts, triangles, width, height, stride;
+  float tone_scale, brightest; /* the last tone's index */
   const Part *part;
   const uint32_t *order;       /* all triangles, the nearest first, those that let light through last */
   Rig rig;
@@ -75,17 +75,22 @@ typedef struct {
   float *depth;                /* a band: 1 / distance, 0 where nothing is; 4 a pixel with anti-aliasing */
   uint32_t *colour;            /* a band: the same */
   Hit *hits;                   /* a band: one a pixel */
+  f4 *lights;                  /* the same */
   Visible *visible;            /* one a triangle */
   uint32_t *sorted, *ends;     /* a triangle and band: part and triangle; a band: where its triangles end */
-  Span *now, *before;          /* a row: what is drawn on in this frame, and what was in the last */
+  Span *now, *before;          /* a band: the columns drawn on in this frame, and those in the last */
   uint8_t *out;                /* width * height * 3; probing: a triangle, all parts' in turn: 1 where seen */
 } Scene;
 
 extern uint8_t __heap_base;
 EXPORT("heap") uint32_t heap(void) { return (uint32_t)(uintptr_t)&__heap_base; }
 
-INLINE float at_least(float a, float b) { return a > b ? a : b; }
-INLINE float at_most(float a, float b) { return a < b ? a : b; }
+/* Of a and b; the second when the first is no number. Lane by lane, as a choice between scalars is a jump. */
+INLINE f4 greater(f4 a, f4 b) { return (f4)wasm_f32x4_pmax((v128_t)b, (v128_t)a); }
+INLINE f4 smaller(f4 a, f4 b) { return (f4)wasm_f32x4_pmin((v128_t)b, (v128_t)a); }
+INLINE f4 all(float value) { return (f4)wasm_f32x4_splat(value); }
+INLINE float at_least(float a, float b) { return greater(all(a), all(b))[0]; }
+INLINE float at_most(float a, float b) { return smaller(all(a), all(b))[0]; }
 /* exp(-x) for x >= 0, to 0.2 % of 1 */
 INLINE float fading(float x) {
   float f = at_least(1 - x / 256, 0);
@@ -202,44 +207,45 @@ EXPORT("start") void start(void) {
   }
 }
 
+/* A texel's 255, twice in 128ths. */
+static const float FULL = 255 * 128 * 128;
+
 /* What a triangle carries, as planes over the picture. */
 typedef struct {
   f4 shade, shade_x, shade_y;
   float x, y, z, z_x, z_y, alpha;         /* the planes begin at the third corner */
-  f4 uv, uv_x, uv_y;                      /* in 256ths of `texels`' texels */
+  f4 uv, uv_x, uv_y;                      /* in 128ths of `texels`' texels */
+  f4 along_u, along_v;                    /* the same slopes: of u along x and y, of v along x and y */
   const uint32_t *texels;
   uint32_t u_mask, v_mask;
 } Surface;
 
-/* Bilinear: the colour as square roots of light and alpha, all in 0..255; and how fast alpha changes here. */
-INLINE f4 sample(const Surface *t, f4 uv, float *change) {
-  i4 at = whole(uv);
-  uint32_t column = at[0] >> 8 & t->u_mask, row = at[1] >> 8 & t->v_mask;
-  int fu = at[0] & 255, fv = at[1] & 255;
+/* Bilinear: the colour as square roots of light and alpha, all in 0..FULL; and how fast alpha changes here. */
+INLINE f4 sample(const Surface *t, f4 uv, f4 *change) {
+  i4 at = (i4)(uv + WHOLE); /* the constant's own bits are above those that are used */
+  uint32_t column = at[0] >> 7 & t->u_mask, row = at[1] >> 7 & t->v_mask;
+  int fu = at[0] & 127, fv = at[1] & 127;
   const uint32_t *texel = t->texels + row * (t->u_mask + 2) + column;
   v128_t above = wasm_u16x8_load8x8(texel), below = wasm_u16x8_load8x8(texel + t->u_mask + 2);
-  v128_t mixed = wasm_u16x8_shr(wasm_i16x8_add(wasm_i16x8_mul(above, wasm_i16x8_splat(256 - fv)),
-                                               wasm_i16x8_mul(below, wasm_i16x8_splat(fv))), 8);
-  f4 left = (f4)wasm_f32x4_convert_i32x4(wasm_u32x4_extend_low_u16x8(mixed));
-  f4 right = (f4)wasm_f32x4_convert_i32x4(wasm_u32x4_extend_high_u16x8(mixed));
+  v128_t down = wasm_i16x8_sub(below, above), across = wasm_i32x4_splat(128 + fu * 65535); /* 128 - fu, fu */
+  v128_t mixed = wasm_i16x8_add(wasm_i16x8_shl(above, 7), wasm_i16x8_mul(down, wasm_i16x8_splat(fv)));
   if (change) {
-    v128_t down = wasm_i16x8_sub(below, above);
-    float over_u = right[3] - left[3], first = wasm_i16x8_extract_lane(down, 3), second = wasm_i16x8_extract_lane(down, 7);
-    float over_v = first + (second - first) * (fu * (1 / 256.f));
-    *change = (__builtin_fabsf(over_u * t->uv_x[0] + over_v * t->uv_x[1]) +
-               __builtin_fabsf(over_u * t->uv_y[0] + over_v * t->uv_y[1])) * (1 / 256.f);
+    float over_u = wasm_i16x8_extract_lane(mixed, 7) - wasm_i16x8_extract_lane(mixed, 3);
+    down = wasm_i16x8_shuffle(down, down, 0, 4, 1, 5, 2, 6, 3, 7);
+    float over_v = wasm_i32x4_extract_lane(wasm_i32x4_dot_i16x8(down, across), 3);
+    f4 along = (f4)wasm_f32x4_abs((v128_t)(t->along_u * over_u + t->along_v * over_v));
+    *change = along + (f4)wasm_i32x4_shuffle((v128_t)along, (v128_t)along, 1, 0, 3, 2);
   }
-  return left + (right - left) * (fu * (1 / 256.f));
+  mixed = wasm_i16x8_shuffle(mixed, mixed, 0, 4, 1, 5, 2, 6, 3, 7);
+  return (f4)wasm_f32x4_convert_i32x4(wasm_i32x4_dot_i16x8(mixed, across));
 }
 
-/* The samples of `mask` that a hair's edge of this alpha covers. */
-INLINE int covered(float cutoff, int mask, float alpha, float change, int aa) {
-  if (alpha < .12f * 255) return 0;
-  if (alpha > 254) return mask;
-  float sharp = at_most(at_least((alpha - cutoff) / at_least(change, .01f) * .6f + .5f, 0), 1);
-  if (!aa) return sharp >= .5f ? mask : 0;
+/* The samples of `mask` that a hair's edge of this alpha, in the last lane, covers. */
+INLINE int covered(float cutoff, int mask, f4 texel, f4 change, int aa) {
   static const uint8_t SOME[5] = {0, 1 << 1, 1 << 1 | 1 << 2, 1 << 0 | 1 << 1 | 1 << 3, 15};
-  return mask & SOME[(int)(sharp * 4 + .5f)];
+  f4 sharp = smaller(greater((texel - cutoff) * 2.4f / greater(change, all(.01f / 255 * FULL)) + 2, all(0)), all(4));
+  sharp = (f4)((i4)greater(sharp, (f4)((texel > .996f * FULL) & (i4)all(4))) & (texel >= .12f * FULL));
+  return aa ? mask & SOME[whole(sharp)[3]] : mask & -(wasm_i32x4_bitmask((v128_t)(sharp >= 2)) >> 3);
 }
 
 INLINE uint32_t blend(uint32_t under, f4 over, float alpha) {
@@ -260,66 +266,98 @@ INLINE void put_where(void *at, v128_t value, v128_t chosen) {
   wasm_v128_store(at, wasm_v128_bitselect(value, wasm_v128_load(at), chosen));
 }
 
-/* Colours the pixels that a triangle covers; `cover` and `mode` are constants. */
-INLINE void paint(const Scene *s, const Part *part, const Surface *surface, const Hit *hits, uint32_t count,
-                  uint32_t top, uint32_t number, int cover, int mode) {
+/* The light at each hit of a triangle, as indices of tones, and what it lets through; returns how many of the
+   hits remain. `cover` and `aa` are constants. */
+INLINE uint32_t look(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, int cover,
+                     int aa) {
+  const Surface t = *surface;
+  const float cutoff = part->cutoff * FULL;
+  const float left = t.x - (aa ? 0 : .5f), upper = t.y - top - (aa ? 0 : .5f);
+  Hit *hits = s->hits;
+  f4 *lights = s->lights;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    Hit hit = hits[i];
+    int mask = hit & 15;
+    float dx = (float)(int)(hit >> 9) - left, dy = (float)(int)(hit >> 4 & 31) - upper;
+    if (aa) dx += MIDDLE_X[mask], dy += MIDDLE_Y[mask];
+    f4 shade = t.shade + t.shade_x * dx + t.shade_y * dy, texel = all(FULL), change = all(1);
+    if (t.texels) texel = sample(&t, t.uv + t.uv_x * dx + t.uv_y * dy, cover == CUT_OUT ? &change : 0);
+    f4 light = texel * texel * shade + shade[3];
+    if (cover == BLENDED) {
+      int painted = part->lighting == PAINTED;
+      if (painted) light = shade;
+      light[3] = at_most(at_least(texel[3] * (1 / FULL) * t.alpha * (painted ? shade[3] : 1), 0), 1);
+    }
+    lights[kept] = light;
+    if (cover == CUT_OUT) {
+      if (t.texels) mask = covered(cutoff, mask, texel, change, aa);
+      hits[kept] = (hit & ~15) | mask;
+      kept += mask != 0;
+    } else {
+      kept++;
+    }
+  }
+  return kept;
+}
+
+INLINE uint32_t toned(const Scene *s, f4 light) {
+  light = (f4)wasm_f32x4_pmax(wasm_f32x4_const_splat(0), (v128_t)light); /* it may be no number */
+  u4 step = (u4)whole((f4)wasm_f32x4_pmin((v128_t)light, wasm_f32x4_splat(s->brightest)));
+  return s->tone[step[0]] | s->tone[step[1]] << 8 | s->tone[step[2]] << 16 | 0xFF000000;
+}
+
+/* Colours what was hit; `cover` and `mode` are constants. */
+INLINE void paint(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, uint32_t number,
+                  int cover, int mode) {
   const int aa = mode != PLAIN;
   const Surface t = *surface;
-  const uint8_t *tones = s->tone;
-  const float brightest = s->tones - 1, cutoff = part->cutoff * 255;
+  const Hit *hits = s->hits;
+  const f4 *lights = s->lights;
   const uint32_t stride = s->stride;
   float *depths = s->depth;
   uint32_t *colours = s->colour;
   for (uint32_t i = 0; i < count; i++) {
     int x = hits[i] >> 9, row = hits[i] >> 4 & 31, mask = hits[i] & 15;
-    float dx = x + (aa ? MIDDLE_X[mask] : .5f) - t.x, dy = (int)(top + row) + (aa ? MIDDLE_Y[mask] : .5f) - t.y, change = 0;
-    f4 shade = t.shade + t.shade_x * dx + t.shade_y * dy;
-    f4 texel = {255, 255, 255, 255};
-    if (t.texels) {
-      texel = sample(&t, t.uv + t.uv_x * dx + t.uv_y * dy, cover == CUT_OUT ? &change : 0);
-      if (cover == CUT_OUT && !(mask = covered(cutoff, mask, texel[3], change, aa))) continue;
-    }
-    uint32_t colour, index = (row * stride + x) * (aa ? 4 : 1);
-    f4 light;
-    if (mode == PROBE) {
-      colour = number;
-    } else if (cover == BLENDED && part->lighting == PAINTED) {
-      light = shade;
-    } else {
-      light = texel * texel * shade + shade[3];
-      v128_t tone = (v128_t)whole((f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)light, wasm_f32x4_const_splat(0)),
-                                                      wasm_f32x4_splat(brightest)));
-      u4 step = (u4)wasm_u32x4_min(tone, wasm_u32x4_splat(s->tones - 1)); /* light may be no number */
-      uint32_t red = tones[step[0]], green = tones[step[1]], blue = tones[step[2]];
-      colour = red | green << 8 | blue << 16 | 0xFF000000;
-      light = (f4){red, green, blue, 0};
-    }
+    uint32_t index = (row * stride + x) * (aa ? 4 : 1);
+    f4 light = load(lights + i);
     if (cover == BLENDED) {
-      float alpha = at_most(at_least(texel[3] * (1 / 255.f) * t.alpha * (part->lighting == PAINTED ? shade[3] : 1), 0), 1);
+      if (part->lighting != PAINTED) {
+        uint32_t shown = toned(s, light);
+        light = (f4){shown & 255, shown >> 8 & 255, shown >> 16 & 255, light[3]};
+      }
       for (int k = 0; k < (aa ? 4 : 1); k++) {
         if (!(mask >> k & 1)) continue;
         if (depths[index + k] == 0) { /* the first thing here, so what is under it is the background */
           depths[index + k] = 1e-6f;
           colours[index + k] = s->background[(top + row) * stride + x];
         }
-        colours[index + k] = blend(colours[index + k], light, alpha);
+        colours[index + k] = blend(colours[index + k], light, light[3]);
       }
-    } else if (aa) {
+      continue;
+    }
+    uint32_t colour = mode == PROBE ? number : toned(s, light);
+    float dx = (float)x - t.x, dy = (float)(top + row) - t.y;
+    if (aa) {
       put_where(colours + index, wasm_u32x4_splat(colour), lanes(mask));
-      if (cover == CUT_OUT) {
-        f4 from_x = (float)x - t.x + load((f4 *)SAMPLE_X), from_y = (float)(int)(top + row) - t.y + load((f4 *)SAMPLE_Y);
-        put_where(depths + index, (v128_t)(t.z + from_x * t.z_x + from_y * t.z_y), lanes(mask));
-      }
+      f4 from_x = dx + load((f4 *)SAMPLE_X), from_y = dy + load((f4 *)SAMPLE_Y);
+      if (cover == CUT_OUT) put_where(depths + index, (v128_t)(t.z + from_x * t.z_x + from_y * t.z_y), lanes(mask));
     } else {
       colours[index] = colour;
-      if (cover == CUT_OUT) depths[index] = t.z + dx * t.z_x + dy * t.z_y;
+      if (cover == CUT_OUT) depths[index] = t.z + (dx + .5f) * t.z_x + (dy + .5f) * t.z_y;
     }
   }
 }
 
-static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa, const float *wb) {
+INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, uint32_t number,
+                  int cover, int mode) {
+  paint(s, part, surface, look(s, part, surface, count, top, cover, mode != PLAIN), top, number, cover, mode);
+}
+
+static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa,
+                  const float *wb) {
   f4 from_a = part->shade[a] - part->shade[c], from_b = part->shade[b] - part->shade[c];
-  float light = s->tone_scale / 65025; /* times the square of a texel, which is a root: an index of tones */
+  float light = s->tone_scale / (FULL * FULL); /* times the square of a texel, which is a root: an index of tones */
   f4 unit = part->lighting == PAINTED ? (f4){255, 255, 255, 1} : (f4){light, light, light, s->tone_scale};
   from_a *= unit, from_b *= unit;
   t->shade = part->shade[c] * unit;
@@ -338,21 +376,52 @@ static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint
   union { float value; int32_t bits; } texels = {__builtin_fabsf(t->uv_x[0] * t->uv_y[1] - t->uv_x[1] * t->uv_y[0])};
   int level = ((texels.bits >> 23) - 127 + 1) >> 1, last = texture->levels - 1;
   level = level < 0 ? 0 : level > last ? last : level;
-  union { int32_t bits; float value; } scale = {(127 + 8 - level) << 23};
-  t->uv = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 128;
+  union { int32_t bits; float value; } scale = {(127 + 7 - level) << 23};
+  t->uv = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 64;
   t->uv_x *= scale.value, t->uv_y *= scale.value;
+  t->along_u = (f4){t->uv_x[0], t->uv_y[0], t->uv_x[0], t->uv_y[0]};
+  t->along_v = (f4){t->uv_x[1], t->uv_y[1], t->uv_x[1], t->uv_y[1]};
   t->texels = texture->level[level];
   t->u_mask = (1u << ((int)texture->width_log2 > level ? (int)texture->width_log2 - level : 0)) - 1;
   t->v_mask = (1u << ((int)texture->height_log2 > level ? (int)texture->height_log2 - level : 0)) - 1;
 }
 
-INLINE float greatest(f4 v) {
-  v128_t pairs = wasm_f32x4_pmax((v128_t)v, wasm_i32x4_shuffle((v128_t)v, (v128_t)v, 2, 3, 0, 1));
-  return wasm_f32x4_extract_lane(wasm_f32x4_pmax(pairs, wasm_i32x4_shuffle(pairs, pairs, 1, 0, 3, 2)), 0);
+/* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
+enum { BAND = 32 };
+/* Pixels up to which every one of a triangle's bounding box is tested. */
+enum { NARROW = 8 };
+static const i4 LANES = {0, 1, 2, 3};
+
+/* Tests the pixels from `x` to `stop` of a band's row, where a triangle's corner weights and its nearness begin like
+   this; returns the end of the hits. */
+INLINE Hit *test(const Scene *s, Hit *hit, int row, int x, int stop, float a_x, float b_x, float z_x, f4 in_a, f4 in_b,
+                 f4 z, int opaque, int aa) {
+  const int step = aa ? 1 : 4;
+  float *depth = s->depth + (row * s->stride + x) * (aa ? 4 : 1);
+  Hit here = x << 9 | row << 4;
+  for (int left = stop - x; left >= 0; left -= step) {
+    f4 there = (f4)wasm_v128_load(depth);
+    i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > there);
+    if (!aa) inside &= left >= LANES;
+    int mask = wasm_i32x4_bitmask((v128_t)inside);
+    if (opaque) wasm_v128_store(depth, wasm_v128_bitselect((v128_t)z, (v128_t)there, (v128_t)inside));
+    if (aa) {
+      *hit = here | mask;
+      hit += mask != 0;
+    } else {
+      for (int i = 0; i < 4; i++) {
+        *hit = (here + (i << 9)) | 1;
+        hit += mask >> i & 1;
+      }
+    }
+    depth += 4, here += step << 9, in_a += a_x * step, in_b += b_x * step, z += z_x * step;
+  }
+  return hit;
 }
 
 /* One triangle within the rows from `top` to before `bottom`, of which `depth` and `colour` hold the samples. */
-INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, int top, int bottom, int mode) {
+INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, int top, int bottom,
+                     int mode) {
   const int aa = mode != PLAIN;
   const uint32_t *corner = part->indices + 3 * number;
   const uint32_t a = corner[0], b = corner[1], c = corner[2];
@@ -366,20 +435,21 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   surface.z_x = (pa[2] - pc[2]) * wa[0] + (pb[2] - pc[2]) * wb[0];
   surface.z_y = (pa[2] - pc[2]) * wa[1] + (pb[2] - pc[2]) * wb[1];
 
-  float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
-  float upper = at_most(pa[1], at_most(pb[1], pc[1])), lower = at_least(pa[1], at_least(pb[1], pc[1]));
-  int first_row = (int)at_least(__builtin_floorf(upper), top), last_row = (int)at_most(lower, bottom - 1);
-  float first = at_least(__builtin_floorf(left), 0), last = at_most(right, s->width - 1);
+  f4 least = smaller(pa, smaller(pb, pc)), most = greater(pa, greater(pb, pc));
+  i4 low_corner = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){0, top, 0, 0})));
+  i4 high_corner = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){s->width - 1, bottom - 1, 1, 1})));
+  const int first_row = low_corner[1], last_row = high_corner[1], first = low_corner[0], last = high_corner[0];
   const f4 lane_x = aa ? load((f4 *)SAMPLE_X) : (f4){.5f, 1.5f, 2.5f, 3.5f};
   const f4 lane_y = aa ? load((f4 *)SAMPLE_Y) : (f4){.5f, .5f, .5f, .5f};
   const float low = aa ? .125f : .5f, high = aa ? .875f : .5f;
-  const int step = aa ? 1 : 4, opaque = part->cover == OPAQUE;
+  const int opaque = part->cover == OPAQUE;
   /* The corners' weights at x = 0 of the first row, where they are greatest within a pixel: a row begins where the
      rising ones become positive and ends where the falling ones cease to be. The fourth keeps to the picture. */
-  f4 slope = {wa[0], wb[0], wc[0], 1}, down = {wa[1], wb[1], wc[1], 0}, from_y = (float)first_row - (f4){pc[1], pc[1], pc[1], 0};
-  f4 reach = (f4)wasm_f32x4_pmax((v128_t)(slope * low), (v128_t)(slope * high)) + (f4)wasm_f32x4_pmax((v128_t)(down * low), (v128_t)(down * high)) + 1e-5f;
+  f4 slope = {wa[0], wb[0], wc[0], 1}, down = {wa[1], wb[1], wc[1], 0};
+  f4 from_y = (float)first_row - (f4){pc[1], pc[1], pc[1], 0};
+  f4 reach = greater(slope * low, slope * high) + greater(down * low, down * high) + 1e-5f;
   f4 value = reach - pc[0] * slope + from_y * down + (f4){0, 0, 1, 0};
-  f4 crossing = -1 / slope;
+  f4 crossing = 1 / slope;
   const f4 begins = {-1e9f, -1e9f, -1e9f, first}, ends = {-1e9f, -1e9f, -1e9f, -last};
   const v128_t rising = wasm_v128_and((v128_t)(slope > 0), wasm_i32x4_const(-1, -1, -1, 0));
   const v128_t falling = (v128_t)(slope < 0);
@@ -387,60 +457,50 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   f4 in_b_row = (lane_x - pc[0]) * wb[0] + ((float)first_row - pc[1] + lane_y) * wb[1];
   f4 z_row = surface.z + (lane_x - pc[0]) * surface.z_x + ((float)first_row - pc[1] + lane_y) * surface.z_y;
   Hit *hit = s->hits;
-
-  for (int y = first_row; y <= last_row; y++, value += down, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y) {
-    f4 at = (f4)wasm_f32x4_pmin(wasm_f32x4_pmax((v128_t)(value * crossing), wasm_f32x4_const_splat(-8192)),
-                                wasm_f32x4_const_splat(8192));
-    float begin = greatest((f4)wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising));
-    float end = -greatest((f4)wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling));
-    i4 span_x = whole((f4){begin + .499f, end - .499f, 0, 0});
-    int x = span_x[0], stop = span_x[1];
-    if (x > stop) continue;
-    Span *span = s->now + y;
-    if (x < span->begin) span->begin = x;
-    if (stop + 1 > span->end) span->end = stop + 1;
-    f4 in_a = in_a_row + x * wa[0], in_b = in_b_row + x * wb[0], z = z_row + x * surface.z_x;
-    float *depth = s->depth + ((y - top) * s->stride + x) * (aa ? 4 : 1);
-    for (; x <= stop; x += step, depth += 4, in_a += wa[0] * step, in_b += wb[0] * step, z += surface.z_x * step) {
-      i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > (f4)wasm_v128_load(depth));
-      int mask = wasm_i32x4_bitmask((v128_t)inside);
-      if (!aa && x + 3 > stop) mask &= 15 >> (x + 3 - stop);
-      if (!mask) continue;
-      if (opaque) put_where(depth, (v128_t)z, aa ? (v128_t)inside : lanes(mask));
-      if (aa) {
-        *hit++ = x << 9 | (y - top) << 4 | mask;
-      } else {
-        for (int i = 0; i < 4; i++)
-          if (mask >> i & 1) *hit++ = (x + i) << 9 | (y - top) << 4 | 1;
-      }
+  if (last - first < NARROW) {
+    in_a_row += first * wa[0], in_b_row += first * wb[0], z_row += first * surface.z_x;
+    for (int y = first_row; y <= last_row; y++, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y)
+      hit = test(s, hit, y - top, first, last, wa[0], wb[0], surface.z_x, in_a_row, in_b_row, z_row, opaque, aa);
+  } else {
+    f4 at = -value * crossing;
+    for (int y = first_row; y <= last_row; y++) {
+      v128_t begin = wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising);
+      v128_t end = wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling);
+      f4 both = greater((f4)wasm_i32x4_shuffle(begin, end, 0, 1, 4, 5), (f4)wasm_i32x4_shuffle(begin, end, 2, 3, 6, 7));
+      both = greater(both, (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 1, 0, 3, 2));
+      both = smaller(both + .45f, all(8192)) + WHOLE;
+      i4 edges = (i4)both - (i4)all(WHOLE);
+      f4 x = (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 0, 0, 0, 0) - WHOLE;
+      hit = test(s, hit, y - top, edges[0], -edges[2], wa[0], wb[0], surface.z_x, in_a_row + x * wa[0],
+                 in_b_row + x * wb[0], z_row + x * surface.z_x, opaque, aa);
+      at -= down * crossing, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y;
     }
   }
   uint32_t hits = hit - s->hits;
   if (!hits) return;
+  Span *span = s->now + top / BAND;
+  if (first < span->begin) span->begin = first;
+  if (last >= span->end) span->end = last + 1;
   light(s, part, a), light(s, part, b), light(s, part, c);
   carry(s, part, &surface, a, b, c, wa, wb);
-  if (part->cover == OPAQUE) paint(s, part, &surface, s->hits, hits, top, first_number + number, OPAQUE, mode);
-  else if (part->cover == CUT_OUT) paint(s, part, &surface, s->hits, hits, top, first_number + number, CUT_OUT, mode);
-  else if (mode != PROBE) paint(s, part, &surface, s->hits, hits, top, first_number + number, BLENDED, mode);
+  if (part->cover == OPAQUE) shade(s, part, &surface, hits, top, first_number + number, OPAQUE, mode);
+  else if (part->cover == CUT_OUT) shade(s, part, &surface, hits, top, first_number + number, CUT_OUT, mode);
+  else if (mode != PROBE) shade(s, part, &surface, hits, top, first_number + number, BLENDED, mode);
 }
 
 /* -- bands ------------------------------------------------------------------------------------------- */
-
-/* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
-enum { BAND = 32 };
 
 /* The bands in which a triangle may be seen; 0 when nowhere. */
 INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {
   f4 pa = part->screen[corner[0]], pb = part->screen[corner[1]], pc = part->screen[corner[2]];
   float area = (pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]);
   if (!(area < -1e-9f) && !(part->two_sided && area > 1e-9f)) return 0;
-  float left = at_most(pa[0], at_most(pb[0], pc[0])), right = at_least(pa[0], at_least(pb[0], pc[0]));
-  float upper = at_most(pa[1], at_most(pb[1], pc[1])), lower = at_least(pa[1], at_least(pb[1], pc[1]));
-  if (!(right > 0 && lower > 0 && left < s->width && upper < s->height)) return 0;
-  if (!(pa[2] > 0 && pb[2] > 0 && pc[2] > 0)) return 0; /* behind the camera */
-  if (right - left > 65536 || lower - upper > 65536) return 0;
-  *first = (int)at_least(upper, 0) / BAND;
-  *last = (int)at_most(lower, s->height - 1) / BAND;
+  f4 least = smaller(pa, smaller(pb, pc)), greatest = greater(pa, greater(pb, pc));
+  i4 out = (least >= (f4){s->width, s->height, 3e38f, 0}) | ~(greatest > 0) | ~(greatest - least < 65536) |
+           ~(least > (f4){-65536, -65536, 0, 0});
+  if (wasm_i32x4_bitmask((v128_t)out) & 7) return 0; /* beside the picture, behind the camera, or of no use */
+  *first = whole((f4)wasm_f32x4_floor((v128_t)greater(least, all(0))))[1] / BAND;
+  *last = whole((f4)wasm_f32x4_floor((v128_t)smaller(greatest, all(s->height - 1))))[1] / BAND;
   return 1;
 }
 
@@ -476,40 +536,55 @@ INLINE void draw_band(const Scene *s, uint32_t band, int mode) {
 
 /* -- picture ----------------------------------------------------------------------------------------- */
 
-INLINE void put(uint8_t *to, uint32_t colour) {
-  to[0] = colour, to[1] = colour >> 8, to[2] = colour >> 16;
+/* Two pixels' samples, added up. */
+INLINE v128_t added(v128_t first, v128_t second) {
+  v128_t a = wasm_i16x8_add(wasm_u16x8_extend_low_u8x16(first), wasm_u16x8_extend_high_u8x16(first));
+  v128_t b = wasm_i16x8_add(wasm_u16x8_extend_low_u8x16(second), wasm_u16x8_extend_high_u8x16(second));
+  return wasm_i16x8_add(wasm_i64x2_shuffle(a, b, 0, 2), wasm_i64x2_shuffle(a, b, 1, 3));
 }
 
-INLINE uint32_t averaged(v128_t samples) {
-  v128_t pairs = wasm_i16x8_add(wasm_u16x8_extend_low_u8x16(samples), wasm_u16x8_extend_high_u8x16(samples));
-  v128_t sum = wasm_i16x8_add(pairs, wasm_i64x2_shuffle(pairs, pairs, 1, 0));
-  sum = wasm_u16x8_shr(wasm_i16x8_add(sum, wasm_i16x8_const_splat(2)), 2);
-  return wasm_i32x4_extract_lane(wasm_u8x16_narrow_i16x8(sum, sum), 0);
+/* Four pixels before what is behind them; leaves the depth clear for the next band. */
+INLINE v128_t shown(float *depth, const uint32_t *colour, v128_t behind, int aa) {
+  const v128_t nothing = wasm_f32x4_const_splat(0);
+  v128_t drawn[4], samples[4];
+  for (int i = 0; i < (aa ? 4 : 1); i++) {
+    drawn[i] = wasm_f32x4_gt(wasm_v128_load(depth + 4 * i), nothing);
+    samples[i] = wasm_v128_load(colour + 4 * i);
+    wasm_v128_store(depth + 4 * i, nothing);
+  }
+  if (!aa) return wasm_v128_bitselect(samples[0], behind, drawn[0]);
+  v128_t any = wasm_v128_or(wasm_v128_or(drawn[0], drawn[1]), wasm_v128_or(drawn[2], drawn[3]));
+  if (!wasm_v128_any_true(any)) return behind;
+  samples[0] = wasm_v128_bitselect(samples[0], wasm_i32x4_shuffle(behind, behind, 0, 0, 0, 0), drawn[0]);
+  samples[1] = wasm_v128_bitselect(samples[1], wasm_i32x4_shuffle(behind, behind, 1, 1, 1, 1), drawn[1]);
+  samples[2] = wasm_v128_bitselect(samples[2], wasm_i32x4_shuffle(behind, behind, 2, 2, 2, 2), drawn[2]);
+  samples[3] = wasm_v128_bitselect(samples[3], wasm_i32x4_shuffle(behind, behind, 3, 3, 3, 3), drawn[3]);
+  const v128_t half = wasm_i16x8_const_splat(2);
+  return wasm_u8x16_narrow_i16x8(wasm_u16x8_shr(wasm_i16x8_add(added(samples[0], samples[1]), half), 2),
+                                 wasm_u16x8_shr(wasm_i16x8_add(added(samples[2], samples[3]), half), 2));
 }
 
-/* Samples to pixels wherever something is or was; leaves the depth clear for the next band. */
+/* Samples to pixels wherever something is or was, four at a time. */
 INLINE void resolve(const Scene *s, uint32_t band, int aa) {
   uint32_t top = band * BAND, bottom = top + BAND < s->height ? top + BAND : s->height;
+  const Span now = s->now[band], before = s->before[band];
+  const int begin = (now.begin < before.begin ? now.begin : before.begin) & ~3;
+  const int end = now.end > before.end ? now.end : before.end;
+  s->before[band] = now;
+  s->now[band] = (Span){s->width, 0};
   for (uint32_t y = top; y < bottom; y++) {
-    Span now = s->now[y], before = s->before[y];
-    int begin = now.begin < before.begin ? now.begin : before.begin, end = now.end > before.end ? now.end : before.end;
-    s->before[y] = now;
-    s->now[y] = (Span){s->width, 0};
     const uint32_t *background = s->background + y * s->stride;
     uint8_t *out = s->out + y * s->width * 3;
-    for (int x = begin; x < end; x++) {
-      uint32_t pixel = (y - top) * s->stride + x, colour = background[x];
-      if (aa) {
-        v128_t drawn = wasm_f32x4_gt(wasm_v128_load(s->depth + 4 * pixel), wasm_f32x4_const_splat(0));
-        if (wasm_v128_any_true(drawn)) {
-          colour = averaged(wasm_v128_bitselect(wasm_v128_load(s->colour + 4 * pixel), wasm_u32x4_splat(colour), drawn));
-          wasm_v128_store(s->depth + 4 * pixel, wasm_f32x4_const_splat(0));
-        }
-      } else if (s->depth[pixel] > 0) {
-        colour = s->colour[pixel];
-        s->depth[pixel] = 0;
+    for (int x = begin; x < end; x += 4) {
+      uint32_t pixel = ((y - top) * s->stride + x) * (aa ? 4 : 1);
+      v128_t four = shown(s->depth + pixel, s->colour + pixel, wasm_v128_load(background + x), aa);
+      four = wasm_i8x16_shuffle(four, four, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 15, 15, 15, 15);
+      if (x + 4 < end && x + 6 <= (int)s->width) { /* what is written beyond them is written anew */
+        wasm_v128_store(out + x * 3, four);
+      } else {
+        int count = 3 * ((int)s->width - x < 4 ? (int)s->width - x : 4);
+        for (int i = 0; i < count; i++) out[x * 3 + i] = ((uint8_t *)&four)[i];
       }
-      put(out + x * 3, colour);
     }
   }
 }

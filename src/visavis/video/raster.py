@@ -51,8 +51,9 @@ class Rig(ctypes.LittleEndianStructure):
 
 class Scene(ctypes.LittleEndianStructure):
     _fields_ = (
-        *((name, _U) for name in ("parts", "triangles", "width", "height", "stride", "tones")),
+        *((name, _U) for name in ("parts", "triangles", "width", "height", "stride")),
         ("tone_scale", _F),
+        ("brightest", _F),
         ("part", _U),
         ("order", _U),
         ("rig", Rig),
@@ -64,9 +65,9 @@ class Scene(ctypes.LittleEndianStructure):
         ("weights", _F * WEIGHTS),
         *(
             (name, _U)
-            for name in ("tone", "background", "depth", "colour", "hits", "visible", "sorted", "ends")
+            for name in ("tone", "background", "depth", "colour", "hits", "lights", "visible", "sorted")
         ),
-        *((name, _U) for name in ("now", "before", "out")),
+        *((name, _U) for name in ("ends", "now", "before", "out")),
     )
 
 

@@ -125,7 +125,6 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
     seen, centre = framed(head.subject, width / height)
     eyes = head.subject.eyes
     distance = seen / 2 / tan(radians(FIELD_OF_VIEW / 2))
-    spans = np.tile(np.array([width, 0], np.int32), (height, 1))
     parts = (raster.Part * len(head.parts))(*(_part(image, part, head) for part in head.parts))
     triangles, bands = 0, -(-height // BAND)
     for part in parts:
@@ -136,8 +135,8 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
         width=width,
         height=height,
         stride=stride,
-        tones=TONES,
         tone_scale=(TONES - 1) / BRIGHTEST,
+        brightest=TONES - 1,
         part=image.put(parts),
         order=image.put(_nearest_first(head)),
         rig=_rig(head),
@@ -146,11 +145,12 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
         pivot=head.pivot,
         tone=image.put(_tones()),
         background=image.put(pixels),
-        now=image.put(spans),
-        before=image.put(np.tile(np.array([0, width], np.int32), (height, 1))),
+        now=image.put(np.tile(np.array([width, 0], np.int32), (bands, 1))),
+        before=image.put(np.tile(np.array([0, width], np.int32), (bands, 1))),
         depth=image.room(stride * BAND * 16 + 64),
         colour=image.room(stride * BAND * 16 + 64),
-        hits=image.room(stride * BAND * 4),
+        hits=image.room(stride * BAND * 4 + 64),
+        lights=image.room(stride * BAND * 16 + 64),
         visible=image.room(triangles * 8),
         sorted=image.room(triangles * bands * 4),
         ends=image.room((bands + 1) * 4),
