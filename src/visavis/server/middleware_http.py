@@ -55,6 +55,10 @@ class HttpMiddleware:
                 self._add_headers(MutableHeaders(scope=message), https=scope["scheme"] == "https")
             await send(message)
 
+        if len(headers.getlist("host")) > 1:
+            problem = {"code": "BAD_REQUEST", "message": "There is more than one Host header; send one."}
+            await JSONResponse(problem, 400)(scope, receive, send_with_headers)
+            return
         recording = RECORDINGS.fullmatch(scope["path"])
         limit = self._limits.upload_megabytes << 20 if recording else LARGEST_BODY
         body = Body(scope, receive, send_with_headers, limit, self._limits.upload_seconds)
