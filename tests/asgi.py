@@ -82,24 +82,35 @@ class Socket:
     def __post_init__(self) -> None:
         self._said: asyncio.Queue[Message] = asyncio.Queue()
         self._said.put_nowait({"type": "websocket.connect"})
+        self._settled = asyncio.Event()
+        """The application waits for what comes next, or has ended."""
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> Socket:
         told = scope("websocket", self.path, self.headers, self.client, subprotocols=self.subprotocols)
+
+        async def receive() -> Message:
+            if self._said.empty():
+                self._settled.set()
+            return await self._said.get()
 
         async def send(message: Message) -> None:
             self.heard.append(message)
             if message["type"] == "websocket.close":
                 self._said.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
 
-        self._task = asyncio.create_task(self.app(told, self._said.get, send))  # type: ignore[arg-type]
-        await asyncio.sleep(0.001)
+        self._task = asyncio.create_task(self.app(told, receive, send))  # type: ignore[arg-type]
+        self._task.add_done_callback(lambda _: self._settled.set())
+        await self._settled.wait()
         return self
 
-    async def say(self, text: str) -> None:
-        self._said.put_nowait({"type": "websocket.receive", "text": text})
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+    async def say(self, said: str | bytes) -> None:
+        assert self._task is not None
+        if not self._task.done():
+            self._settled.clear()
+        kind = "text" if isinstance(said, str) else "bytes"
+        self._said.put_nowait({"type": "websocket.receive", kind: said})
+        await self._settled.wait()
 
     async def leave(self) -> None:
         self._said.put_nowait({"type": "websocket.disconnect", "code": 1000})

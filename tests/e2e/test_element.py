@@ -24,6 +24,12 @@ PAGE = """<!doctype html>
   window.visavis = {{get ready() {{ return told.some(e => e.status === 'open'); }}}};
 </script>
 """
+LOOKS = """() => {
+  const pen = new OffscreenCanvas(8, 6).getContext('2d');
+  pen.drawImage(avatar.shadowRoot.querySelector('video'), 0, 0, 8, 6);
+  return [...pen.getImageData(0, 0, 8, 6).data];
+}"""
+"""The picture, very small."""
 TOLD = "type => told.filter(event => event.type === type)"
 
 
@@ -80,3 +86,32 @@ def test_it_shows_video_where_the_processor_would_have_to_draw(
             "(avatar.shadowRoot.querySelector('video'))"
         )
         assert shown == [640, True, 0]
+
+        page.evaluate(f"window.before = ({LOOKS})()")
+        session = page.evaluate("avatar.client.sessionId")
+        page.evaluate("avatar.setAttribute('avatar', 'pip')")
+        page.wait_for_function(f"({LOOKS})().some((value, k) => Math.abs(value - before[k]) > 60)")
+        assert page.evaluate("avatar.client.sessionId") == session, "the conversation goes on"
+
+
+def test_its_button_is_held_and_tapped(scripted: Server, browse: Open, tmp_path: Path) -> None:
+    write(tmp_path, scripted, 'video="never"')
+    with site(tmp_path) as address, browse(f"{address}/?") as page:
+        page.evaluate("void avatar.client.on('sent', sent => told.push({...sent, type: '> ' + sent.type}))")
+        button = page.get_by_role("button", name="Microphone")
+        button.focus()
+        page.keyboard.down("Space")
+        page.wait_for_function("told.some(event => event.type === '> audio_stream_start')")
+        page.keyboard.up("Space")
+        page.wait_for_function("told.some(event => event.type === '> audio_stream_end')")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        held, tapped = page.evaluate(TOLD, "> audio_stream_start")
+        assert held["handsFree"] is False
+        assert "handsFree" not in tapped
+        button.click()
+        page.evaluate("avatar.setAttribute('hold', '')")
+        button.click()
+        page.wait_for_function("told.filter(event => event.type === '> audio_stream_end').length === 3")
+        assert page.evaluate(TOLD, "> audio_stream_start")[2]["handsFree"] is False

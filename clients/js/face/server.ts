@@ -1,6 +1,9 @@
 /** What the page asks the server for. */
 
+import { TokenError, Tokens } from "../src/tokens";
 import type { Answer } from "./recording";
+
+const tokens = new Tokens();
 
 export interface Offer {
   engine: string;
@@ -47,9 +50,10 @@ function post(source: Source, wish: Wish, more: Record<string, string>, signal?:
 async function ask(url: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, init);
+    response = await tokens.fetch(url, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
+    if (error instanceof TokenError) throw new Refusal(error.message);
     throw new Refusal("The server did not answer. See whether it is still running, and whether the file is still there.");
   }
   if (response.ok) return response;

@@ -57,6 +57,7 @@ class Page {
 
   async start(): Promise<void> {
     const filmed = this.line.view === "video";
+    if (this.preferences.values.avatar) this.client.avatar = this.preferences.values.avatar;
     if (!filmed) this.client.connect();
     this.tick();
     const facts = await fetchFacts().catch(() => null);
@@ -115,7 +116,7 @@ class Page {
     this.showState();
     if (connection.status === "open") return this.notices.clear("connection");
     if (connection.status === "closed") {
-      const text = connection.reason || "The server ended the conversation.";
+      const text = connection.reason?.replace(/^[A-Z_]+: /, "") || "The server ended the conversation.";
       const again = () => this.client.connect();
       return this.notices.show("connection", { text: `Not connected: ${text}`, action: { label: "Connect again", run: again } });
     }
@@ -211,8 +212,8 @@ class Page {
     this.settings.avatar = avatar.name;
     this.talk.name = byId("name").textContent = avatar.title;
     document.title = `${avatar.title} · Visavis`;
+    void this.line.cast(avatar.name).catch(({ message }: Error) => this.notices.show("picture", { text: message }));
     if (this.line.picture) {
-      this.line.cast(avatar.name);
       await this.picture.film(avatar, this.line.picture);
       this.loaded = true;
       return;

@@ -4,6 +4,7 @@ import { Actions, type ActionHandler } from "./actions";
 import { Emitter } from "./emitter";
 import type { Playback } from "./player";
 import { socketAddress } from "./server";
+import { tokenRefused, Tokens, type TokenSource } from "./tokens";
 import { parseFrame, parseMessage, type Config, type Frame, type ServerMessage } from "./protocol";
 
 const PING_MS = 20_000;
@@ -44,8 +45,10 @@ export type ClientEvents = { [M in ServerMessage as M["type"]]: M } & {
 export interface ClientOptions {
   /** Where the server is (`https://host/prefix/`); by default it is where the page is from. */
   server?: string;
-  /** Goes to the server as `?token=`. */
-  token?: string;
+  /** Goes to the server as `?token=`. Without one the server is asked for it, if it wants one. */
+  token?: TokenSource | Tokens;
+  /** Whose face it is, so that a voice that can be anybody's fits it. */
+  avatar?: string;
   /** The socket's own address instead of `ws` on `server`. */
   url?: string;
   userId?: string;
@@ -66,7 +69,16 @@ export class VisavisClient extends Emitter<ClientEvents> {
   /** Microphone chunks that had to be thrown away because the socket was slow. */
   droppedChunks = 0;
   inputSampleRate = 16000;
+  /** Whose voice the next conversation has; of the server's own avatar by default. */
+  avatar: string | undefined;
   private socket: WebSocket | null = null;
+  /** The attempt at a connection for which a token is asked. */
+  private dialling: object | null = null;
+  private readonly tokens: Tokens;
+  /** The token of this connection, and whether the one before was refused. */
+  private shown = "";
+  private refused = false;
+  /** Brings a dropped connection back. */
   private token: string | undefined;
   private attempt = 0;
   private configured = false;
@@ -88,13 +100,27 @@ export class VisavisClient extends Emitter<ClientEvents> {
   constructor(private readonly options: ClientOptions = {}) {
     super();
     this.userId = options.userId ?? `web_${Math.random().toString(36).slice(2, 10)}`;
+    this.tokens = Tokens.of(options.server, options.token);
+    this.avatar = options.avatar;
   }
 
   connect(): void {
-    if (this.socket) return;
+    if (this.socket || this.dialling) return;
     clearTimeout(this.retry);
     this.tell({ ...this.connection, status: this.sessionId ? "reconnecting" : "connecting", retryInMs: 0 });
-    const url = this.options.url ?? socketAddress(this.options.server ?? "", "ws", this.options.token);
+    void this.dial((this.dialling = {}));
+  }
+
+  private async dial(attempt: object): Promise<void> {
+    try {
+      this.shown = this.tokens.current ?? (await this.tokens.get());
+    } catch (error) {
+      if (this.dialling === attempt) this.withoutToken((error as Error).message);
+      return;
+    }
+    if (this.dialling !== attempt) return;
+    this.dialling = null;
+    const url = this.options.url ?? socketAddress(this.options.server ?? "", "ws", this.shown);
     const socket = (this.options.createSocket ?? ((address) => new WebSocket(address)))(url);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.opened();
@@ -194,7 +220,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
   private opened(): void {
     this.openedAt = Date.now();
     this.resuming = this.token === undefined ? null : { instead: null };
-    this.sendJson({ type: "hello", encoding: "binary", weights: "array", resume: this.token });
+    this.sendJson({ type: "hello", encoding: "binary", weights: "array", avatar: this.avatar, resume: this.token });
   }
 
   private received(data: string | ArrayBuffer): void {
@@ -275,12 +301,16 @@ export class VisavisClient extends Emitter<ClientEvents> {
 
   private closed(code: number, reason: string): void {
     this.detach();
-    if (FINAL_CODES.includes(code)) {
-      this.tell({ status: "closed", code, reason });
-      return;
+    if (this.openedAt && Date.now() - this.openedAt > SETTLED_MS) {
+      this.attempt = 0;
+      this.refused = false;
     }
-    if (this.openedAt && Date.now() - this.openedAt > SETTLED_MS) this.attempt = 0;
     this.openedAt = 0;
+    if (tokenRefused(code, reason) && !this.refused && this.tokens.refuse(this.shown)) {
+      this.refused = true;
+      return this.connect();
+    }
+    if (FINAL_CODES.includes(code)) return this.finished(code, reason);
     const full = code === TRY_LATER;
     const delay = backoff(full ? Math.max(this.attempt, 3) : this.attempt, (this.options.random ?? Math.random)());
     this.attempt++;
@@ -288,8 +318,21 @@ export class VisavisClient extends Emitter<ClientEvents> {
     this.tell({ status: "reconnecting", retryInMs: delay, code, reason, full });
   }
 
+  /** The server may be away; one that stands and gives no token will not give one later either. */
+  private withoutToken(reason: string): void {
+    if (this.refused || !this.sessionId) this.finished(1008, reason);
+    else this.closed(1006, reason);
+  }
+
+  private finished(code: number, reason: string): void {
+    this.detach();
+    this.refused = false;
+    this.tell({ status: "closed", code, reason });
+  }
+
   private detach(): WebSocket | null {
     const socket = this.socket;
+    this.dialling = null;
     if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
     this.socket = null;
     this.configured = false;
@@ -299,6 +342,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
   }
 
   private ping(): void {
+    void this.tokens.keep();
     this.pingedAt = Date.now();
     this.sendJson({ type: "ping", timestamp: this.pingedAt });
     clearTimeout(this.pongDue);

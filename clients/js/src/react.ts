@@ -1,7 +1,8 @@
 /** `<AvatarChat>`: the element as a React component (18 or 19). */
 
-import { createElement, useEffect, useImperativeHandle, useRef, type CSSProperties, type ReactElement, type ReactNode, type Ref } from "react";
+import { createElement, useCallback, useEffect, useImperativeHandle, useRef, type CSSProperties, type ReactElement, type ReactNode, type Ref } from "react";
 import type { AvatarEvents, VisavisAvatar } from "./element/element";
+import type { TokenSource } from "./tokens";
 
 type Handler<K extends keyof AvatarEvents> = (detail: AvatarEvents[K]) => void;
 
@@ -9,7 +10,10 @@ export interface AvatarChatProps {
   /** The server's address; by default it is where the page is from. */
   server?: string;
   avatar?: string;
-  token?: string;
+  /** The site's token, or what gets one; without it the server is asked, if it wants one. */
+  token?: TokenSource;
+  /** The microphone's button has to be held. */
+  hold?: boolean;
   /** Video from the server: `true` always, `"never"` not even without WebGL. */
   video?: boolean | "never";
   muted?: boolean;
@@ -32,10 +36,17 @@ export interface AvatarChatProps {
 }
 
 export function AvatarChat(props: AvatarChatProps): ReactElement {
-  const { server, avatar, token, video, muted = false, controls = true, className, style, children } = props;
-  const element = useRef<VisavisAvatar>(null);
+  const { server, avatar, token, video, muted = false, controls = true, hold, className, style, children } = props;
+  const element = useRef<VisavisAvatar | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  const asks = typeof token === "function";
+  // Before the element begins, and once: a new function at each rendering is not another token.
+  const placed = useCallback((node: VisavisAvatar | null) => {
+    element.current = node;
+    const newest = () => (latest.current.token as () => string | Promise<string>)();
+    if (node && asks) Object.assign(node, { token: newest });
+  }, [asks]);
   useImperativeHandle(props.avatarRef ?? props.ref, () => element.current!, []);
 
   useEffect(() => {
@@ -60,7 +71,7 @@ export function AvatarChat(props: AvatarChatProps): ReactElement {
 
   const flag = (on: boolean | undefined) => (on ? "" : undefined);
   return createElement("visavis-avatar", {
-    ref: element, server, avatar, token, class: className, style, muted: flag(muted), controls: flag(controls),
-    video: video === "never" ? "never" : flag(video),
+    ref: placed, server, avatar, class: className, style, muted: flag(muted), controls: flag(controls), hold: flag(hold),
+    ...(asks ? {} : { token }), video: video === "never" ? "never" : flag(video),
   }, children);
 }

@@ -4,6 +4,7 @@ import { videoAddress } from "./api/session";
 import { drawing } from "./avatar/drawing";
 import { VisavisClient } from "./client";
 import { Player, type Playback } from "./player";
+import { Tokens, type TokenSource } from "./tokens";
 import { LiveVideo } from "./video/live";
 import { Pictures } from "./video/pictures";
 import { VideoPlayer } from "./video/player";
@@ -14,8 +15,9 @@ export type View = "webgl" | "video";
 
 export interface TalkOptions {
   server?: string;
-  token?: string;
-  /** For the video view; the server's own by default. */
+  /** Without one the server is asked for it, if it wants one. */
+  token?: TokenSource | Tokens;
+  /** Whose face and voice it is; the server's own by default. */
   avatar?: string;
 }
 
@@ -25,8 +27,11 @@ export interface Talk {
   readonly player: Playback;
   /** The picture of the video view, yours to place; its class is `live`. */
   readonly picture: HTMLVideoElement | HTMLImageElement | null;
-  /** Video view: whose face it is, from now on; a conversation that has begun ends, and another begins. */
-  cast(avatar: string): void;
+  /**
+   * Whose face the video view shows from now on, and whose voice the next conversation has. Rejects when the server
+   * cannot draw it.
+   */
+  cast(avatar: string): Promise<void>;
   close(): void;
 }
 
@@ -41,16 +46,18 @@ export function openTalk(view: View, options: TalkOptions = {}): Talk {
   const client = new VisavisClient(options);
   const player = new Player();
   client.attach(player);
-  return { view, client, player, picture: null, cast: () => undefined, close: () => close(client, player) };
+  const cast = async (avatar: string) => void (client.avatar = avatar);
+  return { view, client, player, picture: null, cast, close: () => close(client, player) };
 }
 
 /** Sound and picture are one stream. */
 function filmed({ server = "", token, avatar }: TalkOptions): Talk {
   const picture = document.createElement("video");
   const player = new VideoPlayer(picture);
+  const tokens = Tokens.of(server, token);
   const transport = new ApiTransport({
-    server, token, wish: { output: "weights", ...(avatar ? { avatar } : {}) },
-    onSession: ({ session_id: id }) => player.live.open(videoAddress(server, id), token),
+    server, token: tokens, wish: { output: "weights", ...(avatar ? { avatar } : {}) },
+    onSession: ({ session_id: id }) => player.live.open(videoAddress(server, id), tokens),
   });
   return follow(transport, player, picture);
 }
@@ -70,13 +77,13 @@ function follow(
   transport: ApiTransport, player: Playback, picture: HTMLVideoElement | HTMLImageElement, stop = () => {},
 ): Talk {
   picture.className = "live";
-  const client = new VisavisClient({ createSocket: transport.open, url: "api" });
+  const client = new VisavisClient({ createSocket: transport.open, url: "api", token: transport.tokens });
   client.attach(player);
   const leave = () => void transport.end();
   window.addEventListener("pagehide", leave);
   return {
     view: "video", client, player, picture,
-    cast: (avatar) => void transport.cast(avatar).then((begun) => begun && client.restart()),
+    cast: (avatar) => transport.cast(avatar),
     close: () => {
       window.removeEventListener("pagehide", leave);
       stop();

@@ -3,6 +3,7 @@
 import { toBase64 } from "../base64";
 import { Emitter } from "../emitter";
 import { socketAddress } from "../server";
+import { tokenRefused, Tokens, type TokenSource } from "../tokens";
 
 const CHUNK_MS = 250;
 const RECORDED = "audio/webm;codecs=opus";
@@ -40,12 +41,14 @@ const TYPES = new Set<string>([
 ] satisfies MessageType[]);
 
 export interface AvatarChatOptions {
-  token?: string;
+  /** That of `createSession`. */
+  token?: TokenSource | Tokens;
   createSocket?: (url: string) => WebSocket;
   createRecorder?: (stream: MediaStream) => MediaRecorder;
 }
 
 export class AvatarChatClient extends Emitter<ApiEvents> {
+  private readonly tokens: Tokens;
   private socket: WebSocket | null = null;
   private recorder: MediaRecorder | null = null;
   /** Pieces of a recording are turned into base64 one after the other. */
@@ -58,6 +61,7 @@ export class AvatarChatClient extends Emitter<ApiEvents> {
     private readonly options: AvatarChatOptions = {},
   ) {
     super();
+    this.tokens = Tokens.of(baseUrl, options.token ?? "");
   }
 
   get connected(): boolean {
@@ -70,9 +74,10 @@ export class AvatarChatClient extends Emitter<ApiEvents> {
   }
 
   /** Resolves when the line stands; rejects when there is no such session, or no server. */
-  connect(): Promise<void> {
+  async connect(): Promise<void> {
+    const token = this.tokens.current ?? (await this.tokens.get());
     const path = `api/v1/sessions/${encodeURIComponent(this.sessionId)}/ws`;
-    const url = socketAddress(this.baseUrl, path, this.options.token);
+    const url = socketAddress(this.baseUrl, path, token);
     const socket = (this.options.createSocket ?? ((to) => new WebSocket(to)))(url);
     this.socket = socket;
     socket.onmessage = (event: MessageEvent<string>) => this.received(event.data);
@@ -84,6 +89,7 @@ export class AvatarChatClient extends Emitter<ApiEvents> {
       socket.onclose = ({ code, reason }) => {
         this.socket = null;
         this.release();
+        if (tokenRefused(code, reason)) this.tokens.refuse(token); // the next connection has another
         this.emit("connection", { status: "closed", code, reason });
         reject(new Error(reason || `The connection to ${this.baseUrl} was closed (${code}).`));
       };

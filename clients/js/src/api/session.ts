@@ -1,6 +1,7 @@
 /** Sessions of the api dialect, `/api/v1/sessions`. */
 
-import { address, authorization } from "../server";
+import { address } from "../server";
+import { Tokens, type TokenSource } from "../tokens";
 
 export type SessionOutput = "video" | "weights" | "both";
 
@@ -34,22 +35,42 @@ export class ApiError extends Error {
   }
 }
 
-/** Begin a session on `server` (its address; empty is where the page is from). Throws ApiError. */
-export async function createSession(server = "", wish: SessionWish = {}, token = ""): Promise<ApiSession> {
-  const response = await fetch(address(server, "api/v1/sessions"), {
+/**
+ * Begin a session on `server` (its address; empty is where the page is from). It belongs to whose token this is: with
+ * `new Tokens(server)` the server is asked for one, if it wants one. Throws ApiError.
+ */
+export async function createSession(
+  server = "", wish: SessionWish = {}, token: TokenSource | Tokens = "",
+): Promise<ApiSession> {
+  return sessionOf(await Tokens.of(server, token).fetch(address(server, "api/v1/sessions"), {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...authorization(token) },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(wish),
-  });
+  }));
+}
+
+async function sessionOf(response: Response): Promise<ApiSession> {
   if (response.ok) return (await response.json()) as ApiSession;
   const said = (await response.json().catch(() => ({}))) as { code?: string; message?: string };
   throw new ApiError(response.status, said.code ?? "FAILED", said.message ?? `The server answered ${response.status}.`);
 }
 
-/** End a session; also as the page goes away. */
-export async function endSession(server: string, sessionId: string, token = ""): Promise<void> {
+/** Give a session another face, also where it is being watched; its voice stays. Throws ApiError. */
+export async function recastSession(
+  server: string, sessionId: string, avatar: string, token: TokenSource | Tokens = "",
+): Promise<ApiSession> {
   const url = address(server, `api/v1/sessions/${encodeURIComponent(sessionId)}`);
-  await fetch(url, { method: "DELETE", headers: authorization(token), keepalive: true }).catch(() => undefined);
+  return sessionOf(await Tokens.of(server, token).fetch(url, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ avatar }),
+  }));
+}
+
+/** End a session; also as the page goes away. */
+export async function endSession(server: string, sessionId: string, token: TokenSource | Tokens = ""): Promise<void> {
+  const url = address(server, `api/v1/sessions/${encodeURIComponent(sessionId)}`);
+  await Tokens.of(server, token).fetch(url, { method: "DELETE", keepalive: true }).catch(() => undefined);
 }
 
 /** The session as an endless WebM (VP8 and Opus). */

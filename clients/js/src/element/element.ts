@@ -1,13 +1,15 @@
 /** `<visavis-avatar>`: the avatar in any page. */
 
 import type { Head } from "../avatar/head";
+import { MicrophoneButton } from "../button";
 import { captionLines } from "../captions";
 import type { VisavisClient } from "../client";
 import { Microphone } from "../microphone";
 import type { Playback } from "../player";
 import type { TriggerAction } from "../protocol";
-import { address, authorization } from "../server";
+import { address } from "../server";
 import { chooseView, openTalk, type Talk } from "../talk";
+import type { TokenSource } from "../tokens";
 import { fill, type Parts } from "./template";
 
 const LINE = 36;
@@ -38,10 +40,12 @@ export class VisavisAvatar extends Base {
   static server = "";
   private readonly parts: Parts;
   private readonly microphone = new Microphone();
+  private readonly talkButton: MicrophoneButton;
   private talk: Talk | null = null;
   private head: Head | null = null;
   private opening = false;
   private opened = "";
+  private getToken: Exclude<TokenSource, string> | null = null;
   private request = 0;
   private hide: ReturnType<typeof setTimeout> | undefined;
 
@@ -57,14 +61,17 @@ export class VisavisAvatar extends Base {
     });
     stop.addEventListener("click", () => this.interrupt());
     unlock.addEventListener("click", () => void this.unlock());
-    microphone.addEventListener("click", () => {
-      if (this.microphone.active) this.stopListening();
-      else void this.listen().catch(() => undefined); // it was told as a problem
-    });
-    this.microphone.on("chunk", (samples) => this.talk?.client.sendAudio(samples));
-    this.microphone.on("lost", (error) => {
-      this.stopListening();
-      this.complain("MICROPHONE", error.message);
+    this.talkButton = new MicrophoneButton({
+      button: microphone, microphone: this.microphone, client: () => this.client,
+      start: () => {
+        void this.unlock();
+        return this.microphone.start();
+      },
+      holdOnly: () => this.hasAttribute("hold"),
+      keys: microphone, spaceIsFree: () => true,
+      onChange: () => undefined,
+      onProblem: ({ message }) => this.complain("MICROPHONE", message),
+      onHold: () => this.parts.stop.disabled || this.interrupt(),
     });
   }
 
@@ -84,24 +91,17 @@ export class VisavisAvatar extends Base {
     this.talk?.client.sendText(text);
   }
 
-  /** Switch the microphone on, from a click or a key press. Rejects with a MicrophoneError. */
-  async listen(): Promise<void> {
-    void this.unlock();
-    try {
-      await this.microphone.start();
-    } catch (error) {
-      this.complain("MICROPHONE", (error as Error).message);
-      throw error;
-    }
-    this.talk?.client.startAudio(this.microphone.rate);
-    this.parts.microphone.setAttribute("aria-pressed", "true");
+  /**
+   * Switch the microphone on, from a click or a key press; with `handsFree: false` no pause ends the turn, only
+   * `stopListening`. Rejects with a MicrophoneError.
+   */
+  listen({ handsFree = true }: { handsFree?: boolean } = {}): Promise<void> {
+    return this.talkButton.begin({ handsFree });
   }
 
   /** Switch the microphone off: what was said is complete. */
   stopListening(): void {
-    this.microphone.stop();
-    this.talk?.client.endAudio();
-    this.parts.microphone.setAttribute("aria-pressed", "false");
+    this.talkButton.end();
   }
 
   interrupt(): void {
@@ -113,8 +113,24 @@ export class VisavisAvatar extends Base {
     await this.talk?.player.unlock();
   }
 
+  /** The site's token, or what gets one: it is called again when the server no longer takes the one before. */
+  get token(): TokenSource | null {
+    return this.getToken ?? this.getAttribute("token");
+  }
+
+  set token(token: TokenSource | null) {
+    this.getToken = typeof token === "function" ? token : null;
+    if (typeof token === "string") this.setAttribute("token", token);
+    else this.removeAttribute("token");
+    if (this.talk) this.reopen();
+  }
+
   // -- life ------------------------------------------------------------------------------------------------
   connectedCallback(): void {
+    // Set before the browser knew the element.
+    const token = Object.getOwnPropertyDescriptor(this, "token");
+    if (token) delete (this as { token?: unknown }).token;
+    if (token) this.token = token.value as TokenSource;
     this.reopen();
   }
 
@@ -147,7 +163,7 @@ export class VisavisAvatar extends Base {
   }
 
   private wanted(): string {
-    return JSON.stringify(["server", "token", "video"].map((name) => this.getAttribute(name)));
+    return JSON.stringify([...["server", "token", "video"].map((name) => this.getAttribute(name)), typeof this.getToken]);
   }
 
   private get home(): string {
@@ -159,20 +175,21 @@ export class VisavisAvatar extends Base {
     const video = this.getAttribute("video");
     const view = chooseView(video === null ? null : video === "never" ? "webgl" : "video");
     const avatar = this.getAttribute("avatar") ?? undefined;
-    const token = this.getAttribute("token") ?? undefined;
+    const { getToken } = this;
+    const token = getToken ? () => this.getToken?.() ?? getToken() : (this.getAttribute("token") ?? undefined);
     const talk = (this.talk = openTalk(view, { server: this.home, token, avatar }));
     if (this.hasAttribute("muted")) talk.player.volume = 0;
     this.tell(talk);
     if (talk.picture) this.film(talk.picture);
     talk.client.connect();
     if (avatar) this.show(avatar);
-    else void this.ask(token).then((name) => this.talk === talk && this.show(name));
+    else void this.ask().then((name) => this.talk === talk && this.show(name));
     this.tick();
   }
 
   private close(): void {
     cancelAnimationFrame(this.request);
-    if (this.microphone.active) this.stopListening();
+    this.stopListening();
     this.head?.dispose();
     this.head = null;
     const { canvas, stage } = this.parts;
@@ -187,8 +204,8 @@ export class VisavisAvatar extends Base {
   }
 
   /** Whose face the server shows by itself. */
-  private async ask(token = ""): Promise<string> {
-    const headers = { Accept: "application/json", ...authorization(token) };
+  private async ask(): Promise<string> {
+    const headers = { Accept: "application/json" };
     const response = await fetch(address(this.home, "."), { headers }).catch(() => null);
     const facts = (await response?.json().catch(() => null)) as { avatar?: string } | null;
     return facts?.avatar ?? "mia";
@@ -200,7 +217,8 @@ export class VisavisAvatar extends Base {
     if (!talk) return;
     const folder = `avatars/${encodeURIComponent(avatar)}`;
     this.parts.poster.src = address(this.home, `${folder}/poster.webp`).href;
-    if (talk.view === "video") return talk.cast(avatar);
+    talk.cast(avatar).catch(({ message }: Error) => this.complain("PICTURE", message));
+    if (talk.view === "video") return;
     void this.draw(talk, address(this.home, `${folder}/${encodeURIComponent(avatar)}.glb`).href);
   }
 

@@ -18,6 +18,7 @@ button, input { font: inherit; min-height: 44px; border: 1px solid #8c99a6; bord
 button { cursor: pointer; }
 button:disabled { opacity: 0.45; cursor: default; }
 input { flex: 1; min-width: 0; }
+[part="microphone"] { touch-action: none; user-select: none; -webkit-user-select: none; }
 [aria-pressed="true"] { background: #12675f; border-color: #12675f; color: #fff; }
 :focus-visible { outline: 3px solid #12675f; outline-offset: 2px; }
 [hidden] { display: none !important; }
@@ -34,7 +35,7 @@ const HTML = `
   <slot></slot>
 </div>
 <form part="controls" autocomplete="off">
-  <button part="microphone" type="button" aria-pressed="false" aria-label="Microphone" title="Microphone">Speak</button>
+  <button part="microphone" type="button" aria-pressed="false" aria-label="Microphone" title="Tap, or hold while you speak">Speak</button>
   <input part="input" type="text" maxlength="4000" enterkeyhint="send" placeholder="Type a message" aria-label="Message">
   <button part="stop" type="button" aria-label="Stop speaking" disabled>Stop</button>
 </form>`;

@@ -1,6 +1,6 @@
 /** A live stream in a `<video>`: appended to one SourceBuffer, old parts forgotten, always near its newest moment. */
 
-import { authorization } from "../server";
+import { Tokens, type TokenSource } from "../tokens";
 import { forgettable, keepUp, WANTED } from "./edge";
 
 const TYPE = 'video/webm; codecs="vp8,opus"';
@@ -31,10 +31,10 @@ export class LiveVideo {
   }
 
   /** Play this stream instead of the one before; it is asked for again when it breaks off. */
-  open(url: string, token = ""): void {
+  open(url: string, token: TokenSource | Tokens = ""): void {
     this.loading?.abort();
     const loading = (this.loading = new AbortController());
-    void this.follow(url, token, loading.signal);
+    void this.follow(url, Tokens.of("", token), loading.signal);
   }
 
   close(): void {
@@ -56,10 +56,10 @@ export class LiveVideo {
     this.jump = { from: this.edge, done };
   }
 
-  private async follow(url: string, token: string, signal: AbortSignal): Promise<void> {
+  private async follow(url: string, tokens: Tokens, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        const response = await fetch(url, { headers: authorization(token), signal });
+        const response = await tokens.fetch(url, { signal });
         if (response.status === 404 || response.status === 410) return; // the session is over
         if (response.ok && response.body) await this.play(response.body, signal);
       } catch {

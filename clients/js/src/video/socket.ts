@@ -2,17 +2,20 @@
 
 import { BLENDSHAPES, WEIGHTS } from "../arkit";
 import { AvatarChatClient, type AvatarChatOptions } from "../api/client";
-import { ApiError, type ApiSession, createSession, endSession, type SessionWish } from "../api/session";
+import { ApiError, type ApiSession, createSession, endSession, recastSession, type SessionWish } from "../api/session";
 import { fromBase64 } from "../base64";
 import { FRAME_HEADER, type AvatarState, type ServerMessage } from "../protocol";
+import { TokenError, Tokens, type TokenSource } from "../tokens";
 import { Decimator } from "./decimator";
 
 const STATES: Record<string, AvatarState> = {
   idle: "Idle", listening: "Listening", thinking: "Thinking", speaking: "Responding",
 };
 const HEADER = FRAME_HEADER + WEIGHTS;
-const GONE = 1008;
+const REFUSED = 1008;
 const FULL = 1013;
+/** Reasons that are not about the session, but about who wants it. */
+const REFUSALS = /^(UNAUTHORIZED|FORBIDDEN)\b/;
 /** Milliseconds that a word is taken to last; the dialect does not tell. */
 const WORD_MS = 300;
 
@@ -25,41 +28,49 @@ export interface Picture {
 
 export interface ApiTransportOptions {
   server?: string;
-  token?: string;
+  token?: TokenSource | Tokens;
   wish?: SessionWish;
   /** A session begins, or goes on after the line was lost. */
   onSession?: (session: ApiSession) => void;
   onPicture?: (picture: Picture) => void;
   createSession?: typeof createSession;
+  recastSession?: typeof recastSession;
   createSocket?: AvatarChatOptions["createSocket"];
 }
 
 /** Makes the sockets of one VisavisClient; the session outlives a line that is lost. */
 export class ApiTransport {
   session: ApiSession | null = null;
+  readonly tokens: Tokens;
 
-  constructor(readonly options: ApiTransportOptions) {}
+  constructor(readonly options: ApiTransportOptions) {
+    this.tokens = Tokens.of(options.server, options.token);
+  }
 
   /** What `VisavisClient` takes as `createSocket`. */
   readonly open = (): WebSocket => new ApiSocket(this) as unknown as WebSocket;
 
-  /** Whose face the next session has; one that has begun with another face ends, and then it is true. */
-  async cast(avatar: string): Promise<boolean> {
-    const begun = this.session !== null && this.session.avatar !== avatar;
+  /** Whose face the session has from now on, and whose face and voice the next one. */
+  async cast(avatar: string): Promise<void> {
     this.options.wish = { ...this.options.wish, avatar };
-    if (begun) await this.end();
-    return begun;
+    const { session, tokens, options } = this;
+    if (!session || session.avatar === avatar) return;
+    session.avatar = avatar;
+    await (options.recastSession ?? recastSession)(options.server ?? "", session.session_id, avatar, tokens);
   }
 
   async end(): Promise<void> {
     const { session } = this;
     this.session = null;
-    if (session) await endSession(this.options.server ?? "", session.session_id, this.options.token);
+    if (session) await endSession(this.options.server ?? "", session.session_id, this.tokens);
   }
 
   async begin(): Promise<ApiSession> {
-    const { server, wish, token } = this.options;
-    this.session ??= await (this.options.createSession ?? createSession)(server, wish, token);
+    const { server, wish } = this.options;
+    if (this.session) return this.session;
+    this.session = await (this.options.createSession ?? createSession)(server, wish, this.tokens);
+    const { avatar } = this.options.wish ?? {};
+    if (avatar) void this.cast(avatar); // it was changed meanwhile
     return this.session;
   }
 }
@@ -125,19 +136,18 @@ class ApiSocket {
     try {
       await this.connect();
     } catch (error) {
-      const full = error instanceof ApiError && error.status === 503;
-      this.closed(full ? FULL : 1006, error instanceof Error ? error.message : String(error));
+      this.closed(closeCode(error), error instanceof Error ? error.message : String(error));
     }
   }
 
   private async connect(): Promise<void> {
-    const { server = "", token, createSocket } = this.transport.options;
+    const { server = "", createSocket } = this.transport.options;
     const session = (this.session = await this.transport.begin());
     if (this.readyState === 3) return;
-    const client = new AvatarChatClient(server, session.session_id, { token, createSocket });
+    const client = new AvatarChatClient(server, session.session_id, { token: this.transport.tokens, createSocket });
     this.client = client;
     client.on("connection", (connection) => {
-      if (connection.status === "closed") this.closed(connection.code, connection.reason);
+      if (connection.status === "closed") this.lost(connection.code, connection.reason);
     });
     client.on("state", ({ state }) => this.tell({ type: "avatar_state", state: STATES[state]! }));
     client.on("avatar_frame", (frame) => {
@@ -219,18 +229,29 @@ class ApiSocket {
     this.tell({ type: "transcript_done", role: "assistant", text, turnId: id, ...(interrupted ? { interrupted } : {}) });
   }
 
+  private lost(code: number, reason: string): void {
+    // The session has ended, or the server no longer knows it: the next one is new.
+    const over = code === 1000 || (code === REFUSED && !REFUSALS.test(reason));
+    if (over && this.transport.session === this.session) this.transport.session = null;
+    this.closed(over ? 1006 : code, reason);
+  }
+
   private closed(code: number, reason: string): void {
     if (this.readyState === 3) return;
     this.readyState = 3;
-    // The session has ended, or the server no longer knows it: the next one is new.
-    const over = code === GONE || code === 1000;
-    if (over && this.transport.session === this.session) this.transport.session = null;
-    this.onclose?.({ code: over ? 1006 : code, reason });
+    this.onclose?.({ code, reason });
   }
 
   private tell(message: ServerMessage): void {
     this.onmessage?.({ data: JSON.stringify(message) });
   }
+}
+
+/** What it means for a WebSocket that there is no session. */
+function closeCode(error: unknown): number {
+  if (error instanceof TokenError) return REFUSED;
+  if (!(error instanceof ApiError)) return 1006;
+  return error.status === 503 ? FULL : error.status === 401 || error.status === 403 ? REFUSED : 1006;
 }
 
 const number = (turnId: string) => Number(turnId.replace("turn_", ""));
