@@ -33,7 +33,7 @@ CALIBRATION: dict[str, tuple[float, float]] = {
     "roll_lower": (0.8, 1.0),
     "roll_upper": (0.8, 1.0),
     "press": (0.8, 1.0),
-    "tongue": (0.5, 1.0),
+    "tongue": (1.5, 1.0),
     "funnel": (1.15, 1.0),
     "pucker": (0.72, 1.0),
 }
