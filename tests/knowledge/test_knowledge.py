@@ -201,6 +201,23 @@ def test_passages_far_behind_the_best_one_are_not_told() -> None:
     assert [hit.chunk.heading for hit in index.search("A ticket costs how many euros?", 5)] == ["Tickets"]
 
 
+def test_a_short_question_may_be_about_what_was_said_before() -> None:
+    text = "# Tickets\nA ticket costs nine euros.\n# Dogs\nDogs cost nothing, cats neither."
+    chunks = list(cut(Document("d", text)))
+    index = Index(chunks, np.stack([embed(unit) for unit in units(chunks)]), embed, sure=0.2)
+
+    def first(question: str, *before: str) -> str:
+        return next((hit.chunk.heading for hit in index.search(question, 5, before)), "")
+
+    assert first("How so?") == ""
+    assert first("How so?", "Dogs, cats?") == "Dogs"
+    assert first("How so?", "Tickets?", "Dogs, cats?") == "Dogs"
+    assert first("How so?", "Dogs, cats?", "Okay.") == "Dogs"  # which is nothing to go on with
+    assert first("How so?", "Dogs, cats?", "Tell about something else entirely.") == ""
+    assert first("How so.", "Dogs, cats?") == ""  # no question
+    assert first("How much is a ticket then?", "Dogs, cats?") == "Tickets"
+
+
 # -- the real encoder ----------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Knowledge:
@@ -224,6 +241,24 @@ def test_most_questions_find_their_passage_and_small_talk_finds_none(real: Knowl
     assert first >= 0.9 * len(found), [asked for asked, hits in found.items() if hits[:1] != [asked[0]]]
     assert among >= 0.95 * len(found), [asked for asked, hits in found.items() if asked[0] not in hits]
     assert [question for question in small_talk if real.search(question)] == []
+
+
+@pytest.mark.models
+def test_most_questions_that_go_on_with_another_find_their_passage(real: Knowledge) -> None:
+    rows = yaml.safe_load((DATA / "follow_ups.yaml").read_text())
+    talk = [row for row in rows if row[2] == "-"]
+    asked = [row for row in rows if row[2] != "-"]
+
+    def right(looks_back: bool) -> float:
+        """The share whose first passage is the right one."""
+        hits = [real.search(question, [first] * looks_back)[:1] for first, question, _ in asked]
+        found = [hit[0].title.rpartition(": ")[2] if hit else "" for hit in hits]
+        return sum(title == row[2] for title, row in zip(found, asked, strict=True)) / len(asked)
+
+    alone, together = right(False), right(True)
+    assert alone < 0.65
+    assert together > 0.8
+    assert [question for first, question, _ in talk if real.search(question, [first])] == []
 
 
 @pytest.mark.models

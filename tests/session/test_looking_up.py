@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import orjson
@@ -25,11 +25,13 @@ HOURS = ev.Source("Shop: Hours", "", "Open from 8 to 18.")
 
 @dataclass
 class Shelf:
-    """Knows about opening."""
+    """Knows about opening, and notes what was said before."""
 
     whole: str = ""
+    before: list[Sequence[str]] = field(default_factory=list)
 
-    def search(self, question: str) -> tuple[ev.Source, ...]:
+    def search(self, question: str, before: Sequence[str] = ()) -> tuple[ev.Source, ...]:
+        self.before.append(before)
         return (HOURS,) if "open" in question else ()
 
 
@@ -90,7 +92,9 @@ def test_the_embedded_agent_looks_up_every_question_and_cites_what_it_found() ->
         await asyncio.sleep(3)
 
     stages = replace(Talk().stages(), llm=brain)
-    it = talk(script, stages, replace(BRIEF, library=Shelf()))
+    shelf = Shelf()
+    it = talk(script, stages, replace(BRIEF, library=shelf))
+    assert shelf.before == [[], ["When do you open?"]]
     first, second = brain.told
     assert first[-1] == Message("user", "When do you open?", passages=(HOURS,))
     assert first[0].text.endswith(HOURS.excerpt)

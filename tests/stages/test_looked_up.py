@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.agents import Brief
 from visavis.events import Source
 from visavis.stages import Message
-from visavis.stages.looked_up import told
+from visavis.stages.looked_up import said_before, told
 from visavis.stages.quote import quote
 
 HOURS = Source("Shop: Hours", "", "Monday: 8 to 18\nSunday: closed")
@@ -22,7 +23,7 @@ BREAD = Source("Shop: Bread", "", "Rye bread costs 4 euros.")
 class Shelf:
     whole: str
 
-    def search(self, question: str) -> tuple[Source, ...]:
+    def search(self, question: str, before: Sequence[str] = ()) -> tuple[Source, ...]:
         return ()
 
 
@@ -35,6 +36,13 @@ def test_passages_are_in_the_instructions_and_with_the_question() -> None:
     assert system.text.endswith("# Shop: Hours\n" + HOURS.excerpt + "\n\n# Shop: Bread\n" + BREAD.excerpt)
     assert rest == [ASKED[1]]
     assert last == Message("user", "When do you open?", passages=(HOURS, BREAD))
+
+
+def test_a_question_may_go_on_with_the_last_two_things_that_the_user_said() -> None:
+    said = [Message("user", text) for text in ("one", "two", "three", "four")]
+    talk = [Message("system", "Be kind."), said[0], said[1], Message("assistant", "Hm."), *said[2:]]
+    assert said_before(talk) == ["two", "three"]
+    assert said_before(said[:1]) == []
 
 
 def test_what_the_instructions_say_already_is_not_said_again() -> None:

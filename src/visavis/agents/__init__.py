@@ -6,7 +6,7 @@ An agent is chosen by name through the entry points `visavis.agents`; each names
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,8 +29,9 @@ class Library(Protocol):
         """All of it, when it is short; else empty."""
         ...
 
-    def search(self, question: str) -> tuple[Source, ...]:
-        """Blocking: the passages that may answer `question`, best first."""
+    def search(self, question: str, before: Sequence[str] = ()) -> tuple[Source, ...]:
+        """Blocking: the passages that may answer `question`, best first; it may go on with what the same
+        person said `before`, oldest first."""
         ...
 
 

@@ -22,7 +22,7 @@ from visavis.emotions import read
 from visavis.errors import VisavisError
 from visavis.languages import ENGLISH, NO_ANSWER
 from visavis.stages import LISTEN_RATE, Message, Speech, StreamedTextToSpeech
-from visavis.stages.looked_up import told
+from visavis.stages.looked_up import said_before, told
 from visavis.tools import Tool
 
 LONGEST_TEXT = 4000
@@ -198,7 +198,8 @@ class Reply:
         """The messages with what can be looked up for the last one."""
         if self._library is None:
             return messages
-        self._sources = await self._workers.run(self._library.search, self.question)
+        before = said_before(messages)
+        self._sources = await self._workers.run(self._library.search, self.question, before)
         return told(messages, self._sources)
 
     async def _speak(self, clauses: MemoryObjectReceiveStream[str]) -> None:

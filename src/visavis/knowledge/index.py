@@ -25,6 +25,10 @@ SURE, SURE_ABROAD = 0.36, 0.6
 little of, whose sentences all look alike to it. Chosen on tests/data/knowledge and a Polish set."""
 BEHIND = 0.25
 """How much worse than the best one a passage may be."""
+SHORT = 2
+"""Words of more than two letters up to which a question may be about what was said before."""
+BEFORE = 0.5
+"""What a passage's score for what was said before is worth then."""
 _WORD = re.compile(r"\w+")
 _MARKS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae"})
 
@@ -36,7 +40,7 @@ class Found:
 
 
 class Index:
-    """The passages of a library. Calls are thread-safe and cost one embedding."""
+    """The passages of a library. Calls are thread-safe and cost an embedding for each text."""
 
     def __init__(self, chunks: Sequence[Chunk], vectors: Vectors, embed: Embed, sure: float = SURE) -> None:
         """`vectors`: one row for each of `units(chunks)`, in their order."""
@@ -46,15 +50,26 @@ class Index:
         self._stems = [stems(f"{chunk.heading} {chunk.text}") for chunk in chunks]
         self._known_by = Counter(stem for bag in self._stems for stem in bag)
 
-    def search(self, question: str, most: int) -> list[Found]:
-        """The passages that `question` is about, best first; empty when it is about something else."""
+    def search(self, question: str, most: int, before: Sequence[str] = ()) -> list[Found]:
+        """The passages that `question` is about, best first; empty when it is about something else.
+
+        `before`: what the same person said before it, oldest first; a short question may go on with that.
+        """
         if not self._chunks:
             return []
-        cosines = np.maximum.reduceat(self._vectors @ self._embed(question), self._firsts)
-        scores = cosines + WORDS * self._shared(stems(question))
+        scores = self._scores(question, before if question.rstrip().endswith("?") else ())
         best = np.argsort(-scores, kind="stable")[:most]
         least = max(self._sure, float(scores[best[0]]) - BEHIND)
         return [Found(self._chunks[i], float(scores[i])) for i in best if scores[i] >= least]
+
+    def _scores(self, said: str, before: Sequence[str]) -> NDArray[np.float64]:
+        """How much each passage has to do with what was said."""
+        words = stems(said)
+        cosines = np.maximum.reduceat(self._vectors @ self._embed(said), self._firsts)
+        scores = cosines + WORDS * self._shared(words)
+        if before and len(words) <= SHORT:
+            scores += BEFORE * self._scores(before[-1], before[:-1])
+        return scores
 
     def _shared(self, asked: set[str]) -> NDArray[np.float64]:
         """How many of the question's words each passage has, 0..1, rare words counting more (BM25's idf)."""

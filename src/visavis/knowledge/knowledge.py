@@ -62,9 +62,12 @@ class Knowledge:
         self._shelf = Shelf(Index((), np.zeros((0, 0), np.float32), embed))
         self._problem = ""
 
-    def search(self, question: str) -> tuple[Source, ...]:
-        """The passages that may answer `question`, best first; empty when there are none. Blocking."""
-        found = self._shelf.index.search(question, self._settings.passages)
+    def search(self, question: str, before: Sequence[str] = ()) -> tuple[Source, ...]:
+        """The passages that may answer `question`, best first; empty when there are none. Blocking.
+
+        `before`: what the same person said before it, oldest first.
+        """
+        found = self._shelf.index.search(question, self._settings.passages, before)
         return tuple(Source(_title(hit.chunk), hit.chunk.url, hit.chunk.text) for hit in found)
 
     @property

@@ -42,7 +42,7 @@ from visavis.server.uploads import decoded, recording
 from visavis.server.waiting import taking_all
 from visavis.settings import Settings
 from visavis.stages import LISTEN_RATE, Message
-from visavis.stages.looked_up import told
+from visavis.stages.looked_up import said_before, told
 from visavis.track import Track
 from visavis.video.film import write_film
 from visavis.wires import cited
@@ -204,7 +204,9 @@ class PageRoutes:
             memory = self._visit(_talks(request).get(session, caller(request), any=True)).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
         messages, library = [*memory.messages(), Message("user", text)], request.app.state.library
-        found = await brain.workers.run(library.search, text) if library is not None else ()
+        found: tuple[ev.Source, ...] = ()
+        if library is not None:
+            found = await brain.workers.run(library.search, text, said_before(messages))
         answer = llm.reply(told(messages, found))
         pieces = [piece async for piece in brain.meters["llm"].to_first(answer)]
         reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()

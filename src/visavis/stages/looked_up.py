@@ -10,6 +10,14 @@ from visavis.stages import Message
 
 FOUND = "This was looked up for the question. Use what answers it; if nothing does, say that you do not know."
 
+RECENT = 2
+"""Messages of the user before a question with which it may go on."""
+
+
+def said_before(messages: Sequence[Message]) -> list[str]:
+    """What the user said before the last message, oldest first."""
+    return [message.text for message in messages[:-1] if message.role == "user"][-RECENT:]
+
 
 def told(messages: Sequence[Message], passages: tuple[Source, ...]) -> list[Message]:
     """The messages with what was looked up for the last one, also in the instructions unless it is there."""
