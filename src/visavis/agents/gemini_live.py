@@ -298,7 +298,7 @@ class GeminiAgent:
         self._asked, self._speaking, self._open, self._handle = False, True, True, None
         self._interrupted = self._voiced = False
         self._reached("first_audio")
-        for stage, at in self._ledger.items():
+        for stage, at in tuple(self._ledger.items()):  # more may be reached meanwhile
             await self._emit(ev.Milestone(reply, stage, at))
         self._ledger.clear()
         await self._emit(ev.ReplyStarted(reply))

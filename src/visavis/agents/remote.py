@@ -299,7 +299,7 @@ class RemoteAgent:
             self._names[response.id] = name
         while len(self._names) > NAMES:
             del self._names[next(iter(self._names))]
-        for stage, at in self._ledger.items():
+        for stage, at in tuple(self._ledger.items()):  # more may be reached meanwhile
             await self._emit(ev.Milestone(response.id, stage, at))
         self._ledger.clear()
         await self._emit(ev.ReplyStarted(response.id))
