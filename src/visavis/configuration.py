@@ -122,14 +122,12 @@ _PLUGINS = {
     "stages.llm": "llm",
     "stages.tts": "tts",
 }
-VOICES = {"speech.url": "openai", "piper.voice": "piper", "kokoro.voice": "kokoro"}
-"""Settings that choose a voice, unless `stages.tts` is given; the first that is set."""
 CHOOSERS = {
     "stages.asr": {"transcription.url": "openai", "whisper.model": "whisper", "whisper.language": "whisper"},
     "stages.llm": {"llm.url": "openai", "llm.file": "gguf"},
-    "stages.tts": VOICES,
+    "stages.tts": {"speech.url": "openai", "piper.voice": "piper", "kokoro.voice": "kokoro"},
 }
-"""The same for every stage."""
+"""Settings that choose a stage's plug-in, unless it is given; the first that is set."""
 CHECKPOINTS = (".tar", ".pth", ".pt")
 """Endings of a `face.model_path` that belongs to the engine `lam`; any other is wav2arkit's."""
 MASK = "********"

@@ -34,7 +34,7 @@ from visavis.agents.cascade import Cascade, load
 from visavis.audio import to_pcm
 from visavis.echo import EchoGate
 from visavis.errors import VisavisError
-from visavis.settings import AssistantSettings, LanguageModelSettings, Settings, StageSettings
+from visavis.settings import AssistantSettings, Settings, StageSettings
 from visavis.stages import Speech
 
 ANSWER = ["ReplyStarted", "says: It is noon.", "says: Have a nice day!", "ReplyDone"]
@@ -618,26 +618,22 @@ def test_the_microphone_goes_off_while_the_avatar_speaks() -> None:
 
 
 # -- the engine ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("url", "llm", "brain", "demo"),
-    [
-        ("", "demo", "demo", True),
-        ("http://127.0.0.1:1/v1", "demo", "openai", False),
-        ("http://127.0.0.1:1/v1", "my:llm", "my:llm", False),
-    ],
-)
-def test_a_language_models_url_replaces_the_demo_brain(
-    url: str, llm: str, brain: str, demo: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(llm=LanguageModelSettings(url=url), stages=StageSettings(llm=llm))
+@pytest.mark.parametrize("llm", ["demo", "my:llm"])
+def test_the_stages_are_those_of_the_settings(llm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(stages=StageSettings(llm=llm))
     parts: dict[str, object] = {"asr": Ear(), "tts": Voice()}
-    monkeypatch.setattr(
-        "visavis.plugins.load", lambda group, name, given: parts.get(group) if given is settings else None
-    )
+    loaded: list[tuple[str, str]] = []
+
+    def load_part(group: str, name: str, given: Settings) -> object:
+        assert given is settings
+        loaded.append((group, name))
+        return parts.get(group)
+
+    monkeypatch.setattr("visavis.plugins.load", load_part)
     engine = load(settings)
     status = engine.status()
-    assert status["stages"] == {**settings.stages.model_dump(), "llm": brain}
-    assert (status["name"], status["demo_brain"], status["problems"]) == ("embedded", demo, [])
+    assert status["stages"] == dict(loaded) == settings.stages.model_dump()
+    assert (status["name"], status["demo_brain"], status["problems"]) == ("embedded", llm == "demo", [])
     assert (engine.input_rate, engine.output_rate) == (16_000, 24_000)
 
 

@@ -82,22 +82,14 @@ class Cascade:
 
 
 def load(settings: Settings) -> Cascade:
-    """Load and warm up every stage; setting `llm.url` or `llm.file` replaces the demo brain.
+    """Load and warm up every stage.
 
     One after the other: unpacking weights needs much more memory for a moment than keeping them does.
     """
-    names = chosen(settings)
+    names: dict[str, str] = settings.stages.model_dump()
     meters, engines = parts.meters(), {}
     for group, name in names.items():
         with meters[group].loading():
             engines[group] = plugins.load(group, name, settings)
     workers, said = Workers(settings.server.workers), Said(settings.models.cache_size)
     return Cascade(Stages(**engines, workers=workers, meters=meters, said=said), settings.assistant, names)
-
-
-def chosen(settings: Settings) -> dict[str, str]:
-    """Stage -> the name of its plug-in."""
-    names: dict[str, str] = settings.stages.model_dump()
-    if names["llm"] == DEMO_BRAIN:
-        names["llm"] = "openai" if settings.llm.url else "gguf" if settings.llm.file else DEMO_BRAIN
-    return names

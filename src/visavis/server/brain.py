@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from visavis import plugins
-from visavis.agents.cascade import Cascade, chosen
+from visavis.agents.cascade import Cascade
 from visavis.agents.parts import Said, meters
 from visavis.agents.reader import Reader, Repeat
 from visavis.meters import Meter, stage
@@ -21,7 +21,7 @@ class Brain:
 
     def __init__(self, settings: Settings, agent: object) -> None:
         self._settings = settings
-        self._names = chosen(settings)
+        self._names: dict[str, str] = settings.stages.model_dump()
         self._loaded: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.workers = Workers(settings.server.workers)
