@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def browser_path() -> str | None:
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+@contextmanager
+def player() -> Iterator[Page]:
+    """A browser whose page plays what it is fed."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), headless=True, args=FLAGS)
         opened = browser.new_page(viewport={"width": 640, "height": 480})
@@ -43,6 +45,12 @@ def page() -> Iterator[Page]:
         opened.route(f"{ADDRESS}*", lambda route: route.fulfill(path=PAGE, content_type="text/html"))
         yield opened
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with player() as opened:
+        yield opened
 
 
 def tone(k: int) -> bytes:
@@ -94,7 +102,8 @@ def test_every_picture_is_shown(page: Page) -> None:
         assert page.evaluate("time => show(time)", (number + 0.5) / FPS) == number
 
 
-def test_sound_and_pictures_are_in_step(page: Page) -> None:
+def skews(page: Page) -> list[float]:
+    """Seconds by which each tone is heard after its picture is due."""
     header, segments = stream(120)
     begin(page, header)
     page.evaluate("listen()")
@@ -105,11 +114,15 @@ def test_sound_and_pictures_are_in_step(page: Page) -> None:
     shown(page)
     beeps, clocks = page.evaluate("[beeps, clocks]")
     expected = [k / FPS for k in BEATS if k < 120]
-    assert len(beeps) == len(expected)
+    found = []
     for beep, time in zip(beeps, expected, strict=True):
         nearest = sorted(clocks, key=lambda pair: abs(pair[0] - beep))[:9]
-        heard = beep + float(np.median([media - sound for sound, media in nearest]))
-        assert heard == pytest.approx(time, abs=1 / FPS / 2)
+        found.append(beep + float(np.median([media - sound for sound, media in nearest])) - time)
+    return found
+
+
+def test_sound_and_pictures_are_in_step(page: Page) -> None:
+    assert skews(page) == pytest.approx([0] * 5, abs=1 / FPS / 2)
 
 
 def test_who_comes_later_joins_at_a_keyframe(page: Page) -> None:
