@@ -99,8 +99,9 @@ class Viewer:
         self._in.close()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        async for piece in self._out:
-            yield piece
+        with self._out:
+            async for piece in self._out:
+                yield piece
 
 
 class FrameViewer(Protocol):
