@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from google.genai import errors
-from tests.contract.hearing import Heard, hearing, pieces
+from tests.contract.hearing import BRIEF, Heard, hearing, pieces
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
 from visavis import events as ev
+from visavis.agents import Brief, Tool
 from visavis.agents.gemini_live import GeminiEngine, load
 from visavis.agents.upstream import Refused
 from visavis.audio import Resampler
@@ -45,12 +46,15 @@ def engine(url: str, **gemini: Any) -> GeminiEngine:
 def talk(voice: SimulatedVoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talk:
     """Run a script in a conversation with a simulated provider."""
 
-    def run(script: Script, settings: dict[str, Any] | None = None, **behaviour: Any) -> GeminiSimulator:
+    def run(
+        script: Script, settings: dict[str, Any] | None = None, brief: Brief = BRIEF, **behaviour: Any
+    ) -> GeminiSimulator:
         async def main() -> GeminiSimulator:
             simulator = GeminiSimulator(voice, GeminiBehaviour(**{"speed": FAST, **behaviour}))
             simulator.trust(tmp_path / "ca.pem")
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-            async with simulator.listening() as url, hearing(engine(url, **(settings or {}))) as heard:
+            how = settings or {}
+            async with simulator.listening() as url, hearing(engine(url, **how), brief) as heard:
                 await script(simulator, heard)
             return simulator
 
@@ -293,6 +297,50 @@ def test_the_users_voice_takes_the_turn_and_is_heard_by_the_fresh_session(talk: 
     talk(script)
 
 
+# -- tools ---------------------------------------------------------------------------------------------------
+TOOLED = Brief("Be kind.", (Tool("weather"),))
+
+
+def test_a_voice_that_interrupts_a_tool_cancels_its_call(talk: Talk, speech: bytes) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("weather please"))
+        call = await heard.first(ev.ToolCall)
+        await heard.agent.send(ev.MicOn(16_000))
+        await speak(heard, speech + bytes(32_000))
+        done = await heard.first(ev.ReplyDone)
+        await heard.agent.send(ev.ToolResult(call.call, "sunny"))  # late
+        assert heard.text(done.reply) == "You said: Hello there."
+        assert heard.text(await heard.ask("and now")) == "You said: and now"
+        assert len(simulator.sessions) == 1  # which a result that nobody waits for would have ended
+        assert not heard.of(ev.ReplyFailed)
+
+    talk(script, brief=TOOLED)
+
+
+def test_a_session_is_not_told_what_another_one_has_called(talk: Talk) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("weather please"))
+        call = await heard.first(ev.ToolCall)
+        await heard.agent.send(ev.CancelReply(None, 0.0, ""))
+        await simulator.until(lambda: len(simulator.sessions) == 2)
+        await heard.agent.send(ev.ToolResult(call.call, "sunny"))  # late
+        assert heard.text(await heard.ask("and now")) == "You said: and now"
+        assert len(simulator.sessions) == 2
+        assert not heard.of(ev.ReplyFailed)
+
+    talk(script, brief=TOOLED)
+
+
+def test_a_result_in_time_is_answered(talk: Talk) -> None:
+    async def script(simulator: GeminiSimulator, heard: Heard) -> None:
+        await heard.agent.send(ev.UserText("weather please"))
+        call = await heard.first(ev.ToolCall)
+        await heard.agent.send(ev.ToolResult(call.call, "sunny"))
+        assert heard.text((await heard.first(ev.ReplyDone)).reply) == "The answer is sunny"
+
+    talk(script, brief=TOOLED)
+
+
 # -- the life of a session -----------------------------------------------------------------------------------
 def test_a_connection_that_ends_is_resumed_without_notice(talk: Talk) -> None:
     async def script(simulator: GeminiSimulator, heard: Heard) -> None:
@@ -390,6 +438,7 @@ def test_a_refusal_says_what_to_check_and_is_not_repeated(
         (errors.APIError(1007, f"API key not valid: {KEY}."), "GEMINI_KEY"),
         (errors.APIError(1007, f"Thinking is not supported ({KEY})."), "GEMINI_REFUSED"),
         (errors.APIError(1008, "models/x is not found for API version v1beta"), "GEMINI_MODEL"),
+        (errors.APIError(1008, "Requested entity was not found."), "GEMINI_LOST"),
         (errors.APIError(1011, "You exceeded your current quota"), "GEMINI_QUOTA"),
         (errors.APIError(1011, f"Internal error with {KEY}"), "GEMINI_LOST"),
         (errors.APIError(1006, "Abnormal closure"), "GEMINI_LOST"),

@@ -30,7 +30,7 @@ AUDIO = f"audio/pcm;rate={INPUT_RATE}"
 
 _KEY = ("api key", "api_key", "unauthenticated", "permission", "credential")
 _QUOTA = ("quota", "resource_exhausted", "resource exhausted", "rate limit", "billing", "prepay")
-_MODEL = ("not found", "not supported for bidi")
+_MODEL = ("is not found", "not supported for bidi")
 _INVALID = 1007
 """WebSocket close code of a request that the Live API does not accept."""
 

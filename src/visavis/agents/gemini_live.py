@@ -137,6 +137,7 @@ class GeminiAgent:
             case ev.CancelReply(reply, _, text):
                 await self._cancel(reply, text)
             case ev.ToolResult():
+                # An interruption cancels what a turn has called; a session that is told of it ends.
                 name = self._calls.pop(event.call, None)
                 if self._line is not None and name is not None:
                     await _try(self._line.send_result(name, event))

@@ -82,7 +82,7 @@ class SimulatedSession:
         if (content := message.get("clientContent")) is not None:
             await self._append(content)
         elif (response := message.get("toolResponse")) is not None:
-            self._returned(response["functionResponses"])
+            await self._returned(response["functionResponses"])
         elif (realtime := message.get("realtimeInput")) is not None and not self._awaits_history:
             if (text := realtime.get("text")) is not None:
                 await self._interrupt()
@@ -152,10 +152,13 @@ class SimulatedSession:
         await self.send({"toolCall": {"functionCalls": [call]}})
         await self._speak(SAYS.format(await self._calls[id]), late=False)
 
-    def _returned(self, responses: list[dict[str, Any]]) -> None:
+    async def _returned(self, responses: list[dict[str, Any]]) -> None:
+        """What functions return; one that was cancelled, or never called, ends the session."""
         for one in responses:
-            if (waiting := self._calls.pop(one["id"], None)) is not None:
-                waiting.set_result(one["response"].get("output") or one["response"]["error"])
+            if (waiting := self._calls.pop(one["id"], None)) is None:
+                await self.socket.close(1008, "Requested entity was not found.")
+                return
+            waiting.set_result(one["response"].get("output") or one["response"]["error"])
 
     async def _speak(self, text: str, late: bool) -> None:
         self._sent = 0
