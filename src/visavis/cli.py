@@ -289,6 +289,30 @@ def top(
 
 
 @app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording, from the folder in recording.folder.")],
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show what differs, message by message: - recorded, + replayed.")
+    ] = False,
+    recorded_faces: Annotated[
+        bool,
+        typer.Option("--recorded-faces", help="Take the faces from FILE instead of moving them again."),
+    ] = False,
+    config: ConfigOption = None,
+    debug: DebugOption = None,
+) -> None:
+    """Run a recorded session again and compare what comes of it, byte by byte: 0 is identical, 1 is not."""
+    with readable_errors(debug=bool(debug)):
+        settings = _settings({"debug": debug}, config)
+        from visavis import cli_replay
+
+        said, same = cli_replay.run(file, settings, diff=diff, recorded_faces=recorded_faces)
+        typer.echo(said)
+    if not same:
+        raise typer.Exit(1)
+
+
+@app.command()
 def password() -> None:
     """Ask for a password and show the hash that stands for it in `auth.users`."""
     from visavis.security.users import hashed

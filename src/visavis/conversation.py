@@ -99,6 +99,11 @@ class Conversation:
         return self._turns + 1
 
     @property
+    def user_turns(self) -> int:
+        """How many turns the user has had."""
+        return self._user_turns
+
+    @property
     def away(self) -> bool:
         """Is the client gone?"""
         return self._away is not None

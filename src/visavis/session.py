@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import structlog
@@ -20,6 +20,8 @@ from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
+from visavis.recording.lines import pack
+from visavis.recording.tape import Tape
 from visavis.security.limits import Bucket
 from visavis.stages import Message
 from visavis.ticker import Ticker
@@ -94,9 +96,11 @@ class Session:
         brief: Brief | None = None,
         past: Past | None = None,
         hearing: Bucket | None = None,
+        tape: Tape | None = None,
     ) -> None:
-        """`hearing`: seconds of sound that may be heard; None is any number."""
-        self.id = id
+        """`hearing`: seconds of sound that may be heard; None is any number. `tape` is told all that comes
+        in, with its time, and what the agent is told."""
+        self.id, self.tape = id, tape
         self._hearing, self._deaf = hearing, False
         self.wake: float | None = None
         self.closed = self._failed = False
@@ -117,20 +121,50 @@ class Session:
         self._face_turn = 0
         self._log = structlog.get_logger().bind(talk=self)
 
+    # -- recording -------------------------------------------------------------------------------------
+    @property
+    def recorded(self) -> bool:
+        return self.tape is not None
+
+    def forget(self) -> None:
+        """The client does not want to be recorded."""
+        if self.tape is not None:
+            self.tape.erase()
+            self.tape = None
+
+    def facts(self) -> dict[str, Any]:
+        """What decides its outputs besides its inputs."""
+        agent, conversation = self._parts.agent, self._conversation
+        return {
+            "media": {"rate": self._media.rate, "fps": self._media.fps},
+            "agent": {"input_rate": agent.input_rate, "output_rate": agent.output_rate},
+            "seed": self._parts.seed,
+            "turns": conversation.next_turn - 1,
+            "user_turns": conversation.user_turns,
+            "stored": self._past.hear is not None,
+            "missed": [pack(event) for event in self._past.missed],
+        }
+
     # -- the client's side -----------------------------------------------------------------------------
-    def attach(self, client: Client) -> None:
+    def attach(self, client: Client, now: float | None = None) -> None:
         """From now on events go to `client`, first what it missed."""
+        at = _now() if now is None else now
+        if self.tape is not None:
+            self.tape.attached(at)
         self._client = client
         while self._missed:
             client.put(self._missed.popleft())
         if self._conversation.away:
-            self.feed(ev.ClientBack())
+            self.feed(ev.ClientBack(), at, taped=True)
 
-    def detach(self, client: Client) -> None:
+    def detach(self, client: Client, now: float | None = None) -> None:
         """`client` is gone; the turn waits for it, or for the one that comes back in its place."""
         if self._client is client:
+            at = _now() if now is None else now
+            if self.tape is not None:
+                self.tape.detached(at)
             self._client = None
-            self.feed(ev.ClientLost())
+            self.feed(ev.ClientLost(), at, taped=True)
 
     def close(self) -> None:
         """End the session and everything it opened."""
@@ -144,14 +178,17 @@ class Session:
             self.feed(ev.Interrupt())
 
     # -- the heart -----------------------------------------------------------------------------------------
-    def feed(self, event: ev.Event, now: float | None = None) -> None:
-        """Feed the conversation and perform what it says; never waits, never raises."""
+    def feed(self, event: ev.Event, now: float | None = None, *, taped: bool = False) -> None:
+        """Feed the conversation and perform what it says; never waits, never raises. `taped`: what the event
+        comes from is on the tape already."""
         if self.closed:
             return
         try:
-            at = asyncio.get_running_loop().time() if now is None else now
+            at = _now() if now is None else now
+            if self.tape is not None and not taped:
+                self.tape.fed(event, at)
             for effect in self._conversation.feed(event, at):
-                self._perform(effect)
+                self._perform(effect, at)
             self._parts.ticker.watch(self)
         except Exception:
             self._log.exception("the session failed", event_type=type(event).__name__)
@@ -177,9 +214,11 @@ class Session:
         """The number of the reply that began last; 0 before the first."""
         return self._conversation.next_turn - 1
 
-    def tell(self, problem: ev.Problem) -> None:
+    def tell(self, event: ev.ToClient) -> None:
         """Tell the client something that is not of the conversation."""
-        self._put(problem)
+        if self.tape is not None:
+            self.tape.told(event, _now())
+        self._put(event)
 
     @property
     def next_turn(self) -> int:
@@ -193,12 +232,14 @@ class Session:
 
     @live.setter
     def live(self, live: bool) -> None:
+        if self.tape is not None:
+            self.tape.live(live, _now())
         self._conversation.live = live
 
     def tick(self, now: float) -> None:
         self.feed(ev.TICK, now)
 
-    def _perform(self, effect: ev.Effect) -> None:
+    def _perform(self, effect: ev.Effect, at: float) -> None:
         if self._past.hear is not None:
             self._past.hear(effect)
         for hear in self._parts.hears:
@@ -207,7 +248,7 @@ class Session:
             case ev.Animate():
                 self._animate(effect)
             case ev.UserAudio() | ev.MicOn():
-                self._listen(effect)
+                self._listen(effect, at)
             case ev.UserText() | ev.MicOff() | ev.CancelReply() | ev.ToolResult():
                 self._ask(effect)
             case ev.ToolCall():
@@ -264,7 +305,7 @@ class Session:
 
     async def _act(self, action: ev.Action) -> ev.ActionDone | None:
         """Have the client do something; with a `call`, wait for what comes of it."""
-        self._put(action)
+        self.tell(action)
         if not action.call:
             return None
         acting: asyncio.Future[ev.ActionDone] = asyncio.get_running_loop().create_future()
@@ -275,7 +316,7 @@ class Session:
             self._acting.pop(action.call, None)
 
     # -- the agent -----------------------------------------------------------------------------------------
-    def _listen(self, event: ev.UserAudio | ev.MicOn) -> None:
+    def _listen(self, event: ev.UserAudio | ev.MicOn, at: float) -> None:
         rate = self._parts.agent.input_rate
         if isinstance(event, ev.MicOn):
             self._ears = Resampler(event.rate or rate, rate)
@@ -283,18 +324,20 @@ class Session:
         else:
             played = event.played * self._parts.agent.output_rate // self._media.rate
             pcm = self._ears(event.pcm)
-            if self._hearing is None or self._may_hear(self._hearing, len(pcm) / BYTES / rate):
+            if self._hearing is None or self._may_hear(self._hearing, len(pcm) / BYTES / rate, at):
                 self._ask(replace(event, pcm=pcm, played=played))
 
-    def _may_hear(self, hearing: Bucket, seconds: float) -> bool:
+    def _may_hear(self, hearing: Bucket, seconds: float, at: float) -> bool:
         """Whether so much sound is still heard; what is not is told once, until there is room again."""
-        heard = hearing.take(seconds, asyncio.get_running_loop().time())
+        heard = hearing.take(seconds, at)
         if not heard and not self._deaf:
             self._put(ev.Problem("RATE_LIMITED", "Too much sound in a minute; some of it is not heard."))
         self._deaf = not heard
         return heard
 
     def _ask(self, event: ev.ToAgent) -> None:
+        if self.tape is not None:
+            self.tape.asked(event)
         try:
             self._asks_in.send_nowait(event)
         except anyio.WouldBlock:
@@ -334,7 +377,7 @@ class Session:
 
     def _fail(self, code: str, message: str) -> None:
         if not self.closed:
-            self._put(ev.Problem(code, message))
+            self.tell(ev.Problem(code, message))
 
     async def _forward(self, agent: Agent) -> None:
         async with aclosing(self._asks) as asks:
@@ -354,3 +397,12 @@ class Session:
                 if tail := voice(b"", last=True):
                     self.feed(ev.ReplyAudio(reply, tail))
         self.feed(event)
+
+
+def hearing(seconds: float) -> Bucket | None:
+    """What lets a session hear so many seconds of sound a minute; 0 is any number."""
+    return Bucket(seconds / 60, seconds, 0) if seconds else None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -473,6 +473,25 @@ class ConversationSettings(Section):
     """Days after which a conversation is deleted; 0 keeps it."""
 
 
+Redacted = Literal["none", "audio", "text", "both"]
+
+
+class RecordingSettings(Section):
+    """Sessions as files that can be replayed (docs/replay.md); those who talk are told."""
+
+    folder: HomePath | None = None
+    """Where they are kept; None records nothing."""
+    redact: Redacted = "none"
+    """What is left out: `audio` of the microphone, `text`, or `both`."""
+    days: int = Field(30, ge=0, le=36_500)
+    """Days after which a recording is deleted; 0 keeps it."""
+    megabytes: int = Field(1000, ge=0, le=10_000_000)
+    """Of the folder, beyond which the oldest recordings are deleted; 0 is any number."""
+    session_megabytes: int = Field(100, ge=1, le=100_000)
+    session_minutes: float = Field(60.0, gt=0, le=1440)
+    """Where a recording ends at the latest."""
+
+
 class HttpToolSettings(Section):
     """A tool that is an HTTP call; {name} in `url` and `body` stands for an argument."""
 
@@ -638,6 +657,7 @@ class Settings(Section):
     mcp: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,31}$")], McpServerSettings] = {}
     """Servers whose tools the agent may use, by names of your own."""
     conversations: ConversationSettings = ConversationSettings()
+    recording: RecordingSettings = RecordingSettings()
     logs: LogSettings = LogSettings()
 
     @property

@@ -31,6 +31,7 @@ from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
 from visavis.logs import log_turns
 from visavis.metrics import Metrics
+from visavis.recording.folder import open_folder
 from visavis.server.api_errors import ApiError, refuse
 from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
@@ -74,11 +75,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         agent, faces, library = await _load(settings)
-        store = open_store(settings)
+        store, recordings = open_store(settings), open_folder(settings)
         with (
             ThreadPoolExecutor(1, "face") as executor,
             ThreadPoolExecutor(1, "video") as drawing,
             nullcontext() if store is None else store.running(),
+            nullcontext() if recordings is None else recordings.running(),
         ):
             brief = Brief(settings.assistant.instructions)
             tools = declared.load(settings, more_tools)
@@ -96,11 +98,14 @@ def create_app(
                     tasks.start_soon(library.watch)
                 if store is not None:
                     tasks.start_soon(store.keep)
+                if recordings is not None:
+                    tasks.start_soon(recordings.keep)
+                    app.state.metrics.also(recordings.figures)
                 app.state.library, app.state.store = library, store
                 server = settings.server
                 limits = settings.limits if settings.limited else None
                 app.state.sessions = Sessions(
-                    parts, tasks, server.max_sessions, server.resume_seconds, store, limits
+                    parts, tasks, server.max_sessions, server.resume_seconds, store, limits, recordings
                 )
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing, faces.idle)
                 app.state.brain, app.state.tasks = Brain(settings, agent), tasks

@@ -7,7 +7,7 @@ import secrets
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -19,9 +19,10 @@ from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.conversations.store import Store
+from visavis.recording.folder import Folder
 from visavis.security.limits import Bucket
 from visavis.server.lines import Full
-from visavis.session import Client, Parts, Past, Session
+from visavis.session import Client, Parts, Past, Session, hearing
 from visavis.settings import LimitSettings
 
 
@@ -64,9 +65,11 @@ class Sessions:
         resume_seconds: float,
         store: Store | None = None,
         limits: LimitSettings | None = None,
+        recordings: Folder | None = None,
     ) -> None:
-        """`store` writes conversations down, if there is one; without `limits` nobody is limited."""
-        self.parts, self._store, self._limits = parts, store, limits
+        """`store` writes conversations down, if there is one; without `limits` nobody is limited; into
+        `recordings` sessions are recorded, if they are."""
+        self.parts, self._store, self._limits, self._recordings = parts, store, limits, recordings
         self._tasks, self.limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
         self.draining = False
@@ -79,6 +82,11 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether sessions are, when nobody minds."""
+        return self._recordings is not None
 
     @property
     def full(self) -> bool:
@@ -105,9 +113,10 @@ class Sessions:
         agent: AgentEngine | None = None,
         dialect: str = "widget",
         owner: str = "",
+        recorded: bool = False,
     ) -> Seat:
         """A new conversation; its agent, `agent` or the server's, is opened in the server's task group.
-        Raises `Full`."""
+        `recorded`: those who talk know that it is, where this server does. Raises `Full`."""
         self.check_room(owner)
         ended, limits = anyio.Event(), self._limits
 
@@ -115,6 +124,7 @@ class Sessions:
             if end is not None:
                 end.cancel()
             self._seats.pop(token, None)
+            end_recording()
             ended.set()
             if seat.client is not None:
                 seat.client.ended()
@@ -124,6 +134,7 @@ class Sessions:
             conversation, past = _with_past(self._store, session_id, token, media)
         parts = self.parts if agent is None else replace(self.parts, agent=agent)
         session = Session(session_id, parts, conversation, on_end, brief, past, _hearing(limits))
+        end_recording = self._record(session, dialect) if recorded else _nothing
         seat = self._seats[token] = Seat(session, token, ended, dialect, owner)
         end: asyncio.TimerHandle | None = None
         if limits is not None and limits.session_minutes:
@@ -133,12 +144,24 @@ class Sessions:
         self._tasks.start_soon(session.run, name=f"session {session_id}")
         return seat
 
-    def resume(self, token: str, media: Media, owner: str = "") -> Seat | None:
+    def _record(self, session: Session, dialect: str) -> Callable[[], None]:
+        """Record it, where sessions are; returns what to call when it has ended."""
+        if self._recordings is None:
+            return _nothing
+        heard = 0 if self._limits is None else self._limits.audio_seconds_per_minute
+        facts = session.facts() | {"dialect": dialect, "hearing": heard}
+        now = asyncio.get_running_loop().time
+        session.tape, end = self._recordings.record(session.id, now(), facts)
+        return lambda: end(now())
+
+    def resume(self, token: str, media: Media, owner: str = "", *, recorded: bool = False) -> Seat | None:
         """The conversation that waits for the holder of this token, or was written down, if there is one."""
         seat = self._seats.get(token)
         if seat is None and self._store is not None:
             known = self._store.known(token)
-            return None if known is None else self.open(known.id, token, media, owner=owner)
+            if known is None:
+                return None
+            return self.open(known.id, token, media, owner=owner, recorded=recorded)
         if seat is not None and seat.owner != owner:
             return None
         if seat is not None and seat.expiry is not None:
@@ -171,10 +194,13 @@ def _with_past(store: Store, session_id: str, token: str, media: Media) -> tuple
     return Conversation(media, None, known.turns, known.user_turns), past
 
 
+def _nothing() -> None:
+    pass
+
+
 def _hearing(limits: LimitSettings | None) -> Bucket | None:
     """Seconds of sound that a session may hear."""
-    seconds = limits.audio_seconds_per_minute if limits is not None else 0
-    return Bucket(seconds / 60, seconds, 0) if seconds else None
+    return hearing(limits.audio_seconds_per_minute if limits is not None else 0)
 
 
 def new_id() -> str:

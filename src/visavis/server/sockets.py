@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from starlette.websockets import WebSocket
 
 from visavis import events as ev
+from visavis.recording.tape import LineTape
 from visavis.security.callers import caller
 from visavis.server.lines import Line
 from visavis.server.sessions import Seat, Sessions, new_id, new_token
@@ -25,18 +28,26 @@ class Connection:
         self._socket, self._sessions = socket, sessions
         self._token, self._owner = new_token(), caller(socket).subject
         self._wire = WidgetWire(new_id())
-        self._line = Line(socket, max_message_bytes, self._take, self.put)
+        self._line = Line(socket, max_message_bytes, self._take, self._say)
         self._seat: Seat | None = None
-        self._avatar = ""
+        self._avatar, self._recorded = "", sessions.recorded
+        self._tape: LineTape | None = None
 
     # -- the session's side ------------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
         turn = event.turn if isinstance(event, ev.Frames) else None
-        for message in self._wire.encode(event, now_ms()):
+        self._send(self._wire.encode(event, ms := now_ms()), ms, turn)
+
+    def _send(self, messages: Sequence[Message], ms: int, turn: int | None = None) -> None:
+        for message in messages:
             self._line.outbox.put(message, turn)
+        if self._tape is not None:
+            self._tape.sent(messages, ms)
 
     def drop(self, turn: int) -> None:
         self._line.outbox.drop(turn)
+        if self._tape is not None:
+            self._tape.drop(turn)
 
     def replaced(self) -> None:
         """The conversation goes on over another connection."""
@@ -61,29 +72,50 @@ class Connection:
             self._leave(code)
 
     def _leave(self, code: int) -> None:
+        if self._tape is not None:
+            self._tape.left(code, _now())
         if (seat := self._seat) is not None and seat.client is self:
             seat.client = None
             seat.session.detach(self)
             self._sessions.leave(seat, for_good=code in GOODBYES)
 
     def _take(self, message: Message) -> None:
+        at = _now()
+        if self._tape is not None:
+            self._tape.took(message, at)
         for event in self._wire.decode(message):
             if isinstance(event, Hello):
-                self._greet(event)
+                self._greet(event, at)
             elif isinstance(event, ev.Ping):
-                self.put(ev.Pong())
+                self._say(ev.Pong())
             else:
-                self._sit().session.feed(event)
+                self._sit(message, at).session.feed(event, at, taped=self._tape is not None)
 
-    def _sit(self) -> Seat:
+    def _say(self, event: ev.ToClient) -> None:
+        """Tell the client something that is not of the session."""
+        if self._tape is not None:
+            self._tape.said(event, _now())
+        self.put(event)
+
+    def _sit(self, message: Message, at: float) -> Seat:
         """The session of this connection, opened by the first thing the client says."""
         if self._seat is None:
             brief = replace(self._sessions.parts.brief, avatar=self._avatar)
-            wire, owner = self._wire, self._owner
-            seat = self._sessions.open(wire.session_id, self._token, wire.media, brief, owner=owner)
+            wire, owner, recorded = self._wire, self._owner, self._recorded
+            seat = self._sessions.open(
+                wire.session_id, self._token, wire.media, brief, owner=owner, recorded=recorded
+            )
+            self._join_tape(seat, at)
             self._take_seat(seat)
+            if self._tape is not None:
+                self._tape.took(message, at)
             return seat
         return self._seat
+
+    def _join_tape(self, seat: Seat, at: float) -> None:
+        """Where the session is recorded, so is this connection, from here on."""
+        if (tape := seat.session.tape) is not None:
+            self._tape = tape.join(self._wire, at)
 
     def _take_seat(self, seat: Seat) -> None:
         if seat.client is not None:
@@ -92,25 +124,41 @@ class Connection:
         self._seat, seat.client = seat, self
         seat.session.attach(self)
 
-    def _greet(self, hello: Hello) -> None:
+    def _greet(self, hello: Hello, at: float) -> None:
         self._avatar = hello.avatar
+        if not hello.recording:
+            self._recorded = False
+            if self._seat is not None:
+                self._seat.session.forget()
         if hello.resume is None:
             return
         if self._seat is not None:
             raise BadMessage("TOO_LATE", '"hello" with "resume" must come before anything else.')
-        seat = self._sessions.resume(hello.resume, self._wire.media, self._owner)
+        seat = self._sessions.resume(hello.resume, self._wire.media, self._owner, recorded=self._recorded)
         if seat is None:
             gone = "That conversation is over; a new one has begun."
             self.put(ev.Problem("RESUME_EXPIRED", gone))
             return
+        if not hello.recording:
+            seat.session.forget()
+        self._recorded = seat.session.recorded
         self._token, self._wire.session_id = seat.token, seat.session.id
+        self._join_tape(seat, at)
         self._put_config(resumed=True)
         self._take_seat(seat)
 
     def _put_config(self, *, resumed: bool) -> None:
         rate = self._sessions.parts.agent.input_rate
-        self._line.outbox.put(self._wire.config(rate, self._token, now_ms(), resumed=resumed))
+        if self._tape is not None:
+            self._tape.configured(resumed, rate, len(self._token), _now())
+        ms = now_ms()
+        config = self._wire.config(rate, self._token, ms, resumed=resumed, recorded=self._recorded)
+        self._send([config], ms)
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -28,6 +28,8 @@ class Hello:
     resume: str | None = None
     avatar: str = ""
     """Whose face the client shows."""
+    recording: bool = True
+    """The conversation may be recorded, where the server does."""
 
 
 def cited(sources: Sequence[Source]) -> dict[str, Any]:

@@ -109,12 +109,18 @@ class WidgetWire:
         avatar = as_field(data, "avatar", str) if data.get("avatar") is not None else ""
         if not AVATAR.fullmatch(avatar):
             raise BadMessage("BAD_FIELD", '"avatar" must be the name of an avatar.')
+        recording = data.get("recording", True)
+        if not isinstance(recording, bool):
+            raise BadMessage("BAD_FIELD", '"recording" must be true or false.')
         self.extended, self.binary, self.array = True, encoding == "binary", weights == "array"
-        return Hello(resume, avatar)
+        return Hello(resume, avatar, recording)
 
     # -- server -> client ----------------------------------------------------------------------------
-    def config(self, input_rate: int, resume: str, timestamp: int, *, resumed: bool = False) -> Message:
-        """The first message of every connection, and the first after a conversation was resumed."""
+    def config(
+        self, input_rate: int, resume: str, timestamp: int, *, resumed: bool = False, recorded: bool = False
+    ) -> Message:
+        """The first message of every connection, and the first after a conversation was resumed. `recorded`:
+        what is said in it is kept for later."""
         return _json(
             "config",
             audio={"inputSampleRate": input_rate, "outputSampleRate": self.media.rate},
@@ -124,6 +130,7 @@ class WidgetWire:
             blendshapes=NAMES,
             resume=resume,
             resumed=resumed,
+            **({"recorded": True} if recorded else {}),
             timestamp=timestamp,
         )
 
