@@ -28,9 +28,15 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_component_talks(scripted: Server, browse: Open, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def package() -> None:
     run("npm", "run", "--silent", "package")
-    run("npx", "vite", "build", "tests/react", "--base", "./", "--outDir", str(tmp_path), "--emptyOutDir")
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(("app", "version"), [("react", "19."), ("react18", "18.")])
+def test_the_component_talks(scripted: Server, browse: Open, tmp_path: Path, app: str, version: str) -> None:
+    run("npx", "vite", "build", f"tests/{app}", "--base", "./", "--outDir", str(tmp_path), "--emptyOutDir")
     with site(tmp_path) as address, browse(f"{address}/?server={scripted.http}") as page:
         page.get_by_role("button", name="Greet").click()
         page.wait_for_function("(window.visavis.avatar.player.position() || {ms: 0}).ms > 500")
@@ -39,3 +45,5 @@ def test_the_component_talks(scripted: Server, browse: Open, tmp_path: Path) -> 
         expect(page.locator("li")).to_contain_text("assistant: word1 word2 word3")
         assert page.evaluate("window.visavis.avatar.player.volume") == 0
         page.wait_for_selector("visavis-avatar canvas.visible")
+        assert page.evaluate("window.visavis.version").startswith(version)
+        assert page.evaluate("window.visavis.asked") == 1, "the token was there before the connection"

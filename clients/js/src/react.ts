@@ -1,6 +1,8 @@
 /** `<AvatarChat>`: the element as a React component (18 or 19). */
 
-import { createElement, useCallback, useEffect, useImperativeHandle, useRef, type CSSProperties, type ReactElement, type ReactNode, type Ref } from "react";
+import {
+  createElement, forwardRef, useCallback, useEffect, useImperativeHandle, useRef, type CSSProperties, type ReactNode,
+} from "react";
 import type { AvatarEvents, VisavisAvatar } from "./element/element";
 import type { TokenSource } from "./tokens";
 
@@ -22,10 +24,6 @@ export interface AvatarChatProps {
   className?: string;
   style?: CSSProperties;
   children?: ReactNode;
-  /** The element itself: `say`, `listen`, `interrupt`, `client`. */
-  ref?: Ref<VisavisAvatar>;
-  /** The same, for React 18. */
-  avatarRef?: Ref<VisavisAvatar>;
   onConnection?: Handler<"connection">;
   onState?: Handler<"state">;
   onTranscript?: Handler<"transcript">;
@@ -35,7 +33,8 @@ export interface AvatarChatProps {
   onProblem?: Handler<"problem">;
 }
 
-export function AvatarChat(props: AvatarChatProps): ReactElement {
+/** Its `ref` is the element itself: `say`, `listen`, `interrupt`, `client`. */
+export const AvatarChat = forwardRef<VisavisAvatar, AvatarChatProps>(function AvatarChat(props, ref) {
   const { server, avatar, token, video, muted = false, controls = true, hold, className, style, children } = props;
   const element = useRef<VisavisAvatar | null>(null);
   const latest = useRef(props);
@@ -47,7 +46,7 @@ export function AvatarChat(props: AvatarChatProps): ReactElement {
     const newest = () => (latest.current.token as () => string | Promise<string>)();
     if (node && asks) Object.assign(node, { token: newest });
   }, [asks]);
-  useImperativeHandle(props.avatarRef ?? props.ref, () => element.current!, []);
+  useImperativeHandle(ref, () => element.current!, []);
 
   useEffect(() => {
     // Only in browsers: what renders on a server knows no elements.
@@ -74,4 +73,4 @@ export function AvatarChat(props: AvatarChatProps): ReactElement {
     ref: placed, server, avatar, class: className, style, muted: flag(muted), controls: flag(controls), hold: flag(hold),
     ...(asks ? {} : { token }), video: video === "never" ? "never" : flag(video),
   }, children);
-}
+});
