@@ -20,17 +20,25 @@ Features = NDArray[np.float32]
 """float32[frames, HOPS * BANDS]: natural logarithms of band energies."""
 
 
-def _filters() -> NDArray[np.float32]:
-    """float32[bins, BANDS]: triangles on the HTK mel scale, bins up to the highest one used."""
-    hertz = np.linspace(0, RATE / 2, FFT // 2 + 1)[:, None]
+def _edges() -> NDArray[np.float64]:
+    """float64[BANDS + 2] in Hz, even on the HTK mel scale: a band reaches from one to the next but one."""
     low, high = (2595 * np.log10(1 + limit / 700) for limit in (LOWEST, HIGHEST))
-    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
-    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    edges: NDArray[np.float64] = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
+    return edges
+
+
+def _filters() -> NDArray[np.float32]:
+    """float32[bins, BANDS]: triangles, bins up to the highest one used."""
+    hertz = np.linspace(0, RATE / 2, FFT // 2 + 1)[:, None]
+    rising = (hertz - _EDGES[:-2]) / (_EDGES[1:-1] - _EDGES[:-2])
+    falling = (_EDGES[2:] - hertz) / (_EDGES[2:] - _EDGES[1:-1])
     triangles = np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
     return np.ascontiguousarray(triangles[: int(np.flatnonzero(triangles.sum(1))[-1]) + 1])
 
 
+_EDGES = _edges()
+CENTRES = _EDGES[1:-1]
+"""Hz of the bands' middles."""
 _FILTERS = _filters()
 _TAPER = np.hanning(WINDOW).astype(np.float32)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visavis.arkit import COUNT, INDEX, Weights
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
+from visavis.faces.effort import Effort
 from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples
 from visavis.faces.mel import BANDS, HOPS, RATE, MelStream
 from visavis.faces.retiming import Retiming
@@ -42,6 +43,10 @@ GAINS = {
 """Output gains by channel. With them the 95th percentiles in running speech, of voices that the net was not
 trained on, are those of a real face capture (jaw .24, lower .36, upper .32, smile .31, funnel .32, pucker
 .28). The others give back what training takes away by pulling every shape towards its mean."""
+EFFORT = 0.35
+"""Share of the opening of jaw and lips that follows the voice's effort, not what the net hears."""
+WIDEST = {"jaw": 0.24, "lower": 0.36, "upper": 0.32}
+"""Openings at the loudest: a real face's 95th percentiles."""
 GATE_DEPTH, GATE_FLOOR, GATE_RANGE = 42.0, -62.0, 12.0
 """Decibels: how far below the voice, and below which level in any case, the mouth rests; and how far above
 that it is free. Without the gate the net mumbles in a quiet room."""
@@ -58,6 +63,7 @@ class NetStream:
         self._frames, self._mel = Framer(NATIVE), MelStream()
         self._loudness, self._gate = Loudness(NATIVE.fps), PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
         self._state = np.zeros((1, net.get_inputs()[1].shape[1]), np.float32)
+        self._effort = Effort(LOOK_AHEAD)
         self._heard = np.zeros((0, HOPS * BANDS + 1), np.float32)
         self._early = LOOK_AHEAD
         self._retime = Retiming(NATIVE.fps, media)
@@ -82,12 +88,20 @@ class NetStream:
     def _move(self, heard: NDArray[np.float32]) -> Weights:
         if not len(heard):
             return np.zeros((0, COUNT), np.float32)
-        shapes, self._state = self._net.run(None, {"mel": heard[None, :, :-1], "state": self._state})
+        mel, opening = heard[:, :-1], heard[:, -1:]
+        shapes, self._state = self._net.run(None, {"mel": mel[None], "state": self._state})
         early, self._early = self._early, max(0, self._early - len(heard))
-        weights: Weights = np.clip(shapes[0] * heard[:, -1:] * _GAINS, 0.0, 1.0)[early:]
-        close, jaw = INDEX["mouthClose"], INDEX["jawOpen"]
-        weights[:, close] = np.minimum(weights[:, close], weights[:, jaw])
-        return weights
+        weights: Weights = np.clip(shapes[0] * opening * _GAINS, 0.0, 1.0)
+        return _opened(weights, self._effort(mel)[:, None] * opening)[early:]
+
+
+def _opened(weights: Weights, effort: NDArray[np.float32]) -> Weights:
+    """The weights with a share of their opening from `effort`, float32[n, 1], unless lips are closed."""
+    jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
+    closed = np.clip(weights[:, [close]] / np.maximum(weights[:, [jaw]], 1e-3), 0.0, 1.0)
+    weights[:, _OPENING] += EFFORT * (effort * (1 - closed) * _WIDEST - weights[:, _OPENING])
+    weights[:, [close]] = weights[:, [jaw]] * closed
+    return weights
 
 
 class NetEngine:
@@ -115,3 +129,5 @@ def _gains() -> NDArray[np.float32]:
 
 
 _GAINS = _gains()
+_OPENING = [INDEX[shape] for channel in WIDEST for shape in CHANNELS[channel]]
+_WIDEST = np.array([most for channel, most in WIDEST.items() for _ in CHANNELS[channel]], np.float32)
