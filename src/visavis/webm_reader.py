@@ -6,6 +6,8 @@ their sizes, which a live stream does not know, are not needed. Source: RFC 9559
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import av
 import numpy as np
 from av.packet import Packet
@@ -32,7 +34,9 @@ class NotWebM(ValueError):
 class WebMReader:
     """Takes a stream in pieces of any size, from its very beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_decode: Callable[[], bool] = lambda: True) -> None:
+        """`may_decode` is asked for each block: a few bytes of it can be a tenth of a second of silence."""
+        self._may_decode = may_decode
         self._buffer = bytearray()
         self._track: int | None = None
         self._number, self._codec = 0, b""
@@ -99,6 +103,8 @@ class WebMReader:
             raise NotWebM("there is no Opus sound in it")
         if track != self._track:
             return b""
+        if not self._may_decode():
+            raise NotWebM("there is more of it than anybody can have said meanwhile")
         try:
             frames = self._decoder.decode(Packet(body[at + 3 :]))
         except av.FFmpegError:

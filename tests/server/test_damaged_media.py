@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from functools import cache
 
 import av
@@ -127,3 +128,24 @@ def test_a_header_that_promises_too_much() -> None:
     small = bytearray(wav(tone(0.1)))
     small[4:8] = small[40:44] = b"\xff\xff\xff\x7f"
     assert reason(bytes(small), "audio/wav") in {None, *REASONS}
+
+
+def test_silence_that_is_packed_is_too_long_and_never_unpacked_whole() -> None:
+    file, seconds = io.BytesIO(), 600
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=48_000)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "mono"
+        for _ in range(seconds):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), format="s16", layout="mono")
+            frame.sample_rate = 48_000
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    body = file.getvalue()
+    assert len(body) < 300_000
+    tracemalloc.start()
+    try:
+        assert reason(body, "audio/flac") == "TOO_LONG"
+        assert tracemalloc.get_traced_memory()[1] < 9e6 < seconds * RATE
+    finally:
+        tracemalloc.stop()

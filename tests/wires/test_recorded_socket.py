@@ -17,10 +17,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from tests.asgi import Socket
 from tests.wires import recorded
+from tests.wires.recorded import block, cluster, header, opus_head, track
 
 from visavis import events as ev
 from visavis.audio import Media
-from visavis.server.api_socket import ApiConnection
+from visavis.server.api_socket import BLOCKS_AT_ONCE, ApiConnection
 from visavis.server.audience import Audience, Record
 from visavis.server.lines import Lines
 from visavis.webm_reader import RATE, WebMReader
@@ -121,7 +122,38 @@ def test_a_recording_that_cannot_be_read_is_told_once_and_the_next_one_is_heard(
     assert sound(fed) == WebMReader().feed(data)
 
 
+@pytest.mark.parametrize("say", [chunk, binary])
+def test_while_a_button_is_held_only_the_end_ends_it(say: Say) -> None:
+    held, free = '{"type": "start_audio", "hands_free": false}', '{"type": "start_audio"}'
+    pcm = say(b"\x01\x02")
+    fed, _ = heard(pcm, held, pcm, pcm, END, pcm, held, free, pcm, *map(say, pieces(recording(1))))
+    begins = [event for event in fed if isinstance(event, ev.MicOn)]
+    assert [event.hands_free for event in begins] == [True, False, True, True, True]
+    assert [event.rate for event in begins] == [INPUT_RATE] * 4 + [RATE]
+
+    fed, _ = heard(held, *map(say, pieces(recording(1))), END)
+    assert fed[0] == ev.MicOn(RATE, hands_free=False)
+
+
 def test_half_a_sample_is_no_sound() -> None:
     fed, errors = heard(b"\x01\x02\x03", chunk(b"\x01"))
     assert [error["code"] for error in errors] == ["BAD_AUDIO", "BAD_AUDIO"]
+    assert not sound(fed)
+
+
+def silence(blocks: int) -> bytes:
+    """A recording of 120 ms of nothing in each block: 2 bytes."""
+    packet = bytes([3 << 3 | 3, 2])
+    return header(track(1, b"A_OPUS", opus_head())) + cluster(*[block(1, packet)] * blocks)
+
+
+def test_as_much_as_anybody_can_have_said_meanwhile_is_heard() -> None:
+    fed, errors = heard(chunk(silence(BLOCKS_AT_ONCE)))
+    assert not errors
+    assert len(sound(fed)) > BLOCKS_AT_ONCE * 0.119 * RATE * 2
+
+
+def test_hours_of_silence_in_one_message_are_not_unpacked() -> None:
+    fed, errors = heard(chunk(silence(20 * BLOCKS_AT_ONCE)))
+    assert [error["code"] for error in errors] == ["BAD_AUDIO"]
     assert not sound(fed)

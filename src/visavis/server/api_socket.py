@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 from starlette.websockets import WebSocket
 
 from visavis import events as ev
+from visavis.security.limits import Bucket
 from visavis.server.lines import Line
 from visavis.server.sockets import now_ms
 from visavis.server.talks import Talk, Talks
@@ -17,6 +20,10 @@ from visavis.wires.api import ApiWire
 OUTBOX_BYTES = 4 << 20
 """What may wait for a slow reader: more than three seconds of pictures."""
 
+BLOCKS_PER_SECOND, BLOCKS_AT_ONCE = 100, 1000
+"""Of WebM: twice what is spoken in 20 ms each, and what waits behind a network that stalls for 20 s. They are
+decoded on the event loop, and a message of silence can be hours long."""
+
 
 class ApiConnection:
     """Follows a session, and speaks for its user. The session goes on without it."""
@@ -27,8 +34,9 @@ class ApiConnection:
         self._socket, self._talks, self._talk, self._rate = socket, talks, talk, input_rate
         self._wire = ApiWire(talk.id, talk.media, talk.output)
         self._line = Line(socket, max_message_bytes, self._take, self.put, outbox_bytes=OUTBOX_BYTES)
-        self._listening = False
+        self._listening, self._hands_free = False, True
         self._webm: WebMReader | None = None
+        self._blocks = Bucket(BLOCKS_PER_SECOND, BLOCKS_AT_ONCE, asyncio.get_running_loop().time())
 
     # -- the session's side ------------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
@@ -75,8 +83,10 @@ class ApiConnection:
                     self.put(ev.Pong())
                 case ev.UserAudio(pcm):
                     self._hear(pcm)
+                case ev.MicOn(hands_free=hands_free):
+                    self._listening, self._hands_free = False, hands_free
                 case ev.MicOff():
-                    self._listening, self._webm = False, None
+                    self._listening, self._hands_free, self._webm = False, True, None
                     self._talk.seat.session.feed(event)
                 case _:
                     self._talk.seat.session.feed(event)
@@ -84,7 +94,7 @@ class ApiConnection:
     def _hear(self, sound: bytes) -> None:
         """The next sound of the microphone: raw PCM16, or the next piece of MediaRecorder's WebM."""
         if sound.startswith(MAGIC):
-            self._webm, self._listening = WebMReader(), False
+            self._webm, self._listening = WebMReader(self._may_decode), False
         rate = self._rate
         if self._webm is not None:
             try:
@@ -96,6 +106,9 @@ class ApiConnection:
             raise BadMessage("BAD_AUDIO", "PCM16 audio must have an even number of bytes.")
         if not self._listening:
             self._listening = True
-            self._talk.seat.session.feed(ev.MicOn(rate))
+            self._talk.seat.session.feed(ev.MicOn(rate, self._hands_free))
         if sound:
             self._talk.seat.session.feed(ev.UserAudio(sound))
+
+    def _may_decode(self) -> bool:
+        return self._blocks.take(1, asyncio.get_running_loop().time())
