@@ -245,7 +245,7 @@ def test_most_questions_find_their_passage_and_small_talk_finds_none(real: Knowl
 
 @pytest.mark.models
 def test_most_questions_that_go_on_with_another_find_their_passage(real: Knowledge) -> None:
-    rows = yaml.safe_load((DATA / "follow_ups.yaml").read_text())
+    rows: list[list[str]] = yaml.safe_load((DATA / "follow_ups.yaml").read_text())
     talk = [row for row in rows if row[2] == "-"]
     asked = [row for row in rows if row[2] != "-"]
 
