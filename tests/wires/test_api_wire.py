@@ -21,6 +21,7 @@ ENDS = f'"session_id":"{ID}","timestamp":{NOW}}}'
 IN: list[tuple[str, ev.FromClient]] = [
     ('{"type":"audio_chunk","data":"AAABAA=="}', ev.UserAudio(b"\0\0\1\0")),
     ('{"type":"text_message","data":"How are you?"}', ev.UserText("How are you?", echo=True)),
+    ('{"type":"start_audio","hands_free":false}', ev.MicOn(hands_free=False)),
     ('{"type":"end_audio"}', ev.MicOff()),
     ('{"type":"interrupt"}', ev.Interrupt()),
     ('{"type":"action_result","call_id":"c1","result":{"open":true}}', ev.ActionDone("c1", {"open": True})),
@@ -97,6 +98,13 @@ def test_the_end_of_a_reply_says_what_it_draws_on() -> None:
     assert isinstance(done, str) and f"`{done.removesuffix(ENDS)}...`" in DOCS
     [again] = codec.encode(ev.TurnEnded(3, "From seven.", False, 1.0), NOW)
     assert "sources" not in json.loads(again)
+
+
+def test_whether_a_button_is_held_is_true_or_false() -> None:
+    assert wire().decode('{"type":"start_audio"}') == [ev.MicOn()]
+    with pytest.raises(BadMessage, match='"hands_free"') as error:
+        wire().decode('{"type":"start_audio","hands_free":0}')
+    assert error.value.code == "BAD_FIELD"
 
 
 @pytest.mark.parametrize("output", ["video", "weights", "both"])

@@ -50,6 +50,11 @@ class ApiWire:
                         "TEXT_TOO_LONG", f"A message may have at most {LONGEST_TEXT} characters."
                     )
                 return [ev.UserText(text, echo=True)]
+            case "start_audio":
+                hands_free = data.get("hands_free", True)
+                if not isinstance(hands_free, bool):
+                    raise BadMessage("BAD_FIELD", '"hands_free" must be true or false.')
+                return [ev.MicOn(hands_free=hands_free)]
             case "end_audio":
                 return [ev.MicOff()]
             case "interrupt":
