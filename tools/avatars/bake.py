@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avatars import clothes, complexion, eyes, hair, hair_styles, light, mouth, skin
+from avatars import clothes, complexion, eyes, hair, hair_styles, light, lip_shadow, mouth, skin
 from avatars.face import Face, Part, shape
 from avatars.geometry import Array, bump, normals, visibility
 from avatars.lids import lids
@@ -61,7 +61,7 @@ def make(person: dict[str, Any]) -> Avatar:
             light=np.column_stack([key, _shine(face, surface, sky), 0 * sky]),
         ),
         "eyes": eyes.eyeballs(face),
-        "lids": lids(face),
+        "lids": _veils(face),
         "mouth": mouth.mouth(face),
         "shirt": Part(shirt.vertices, shirt.triangles, shirt_normals, shirt.uv, light=_shirt_light(
             person, shirt, shirt_normals, seen)),
@@ -77,6 +77,13 @@ def make(person: dict[str, Any]) -> Avatar:
         "cloth": clothes.fabric(person["shirt"].get("knit", 0.6)),
     }
     return Avatar(person, face, parts, textures)
+
+
+def _veils(face: Face) -> Part:
+    """Everything that is alpha blended."""
+    layers = lids(face)
+    lip_shadow.add(layers, face)
+    return layers.part()
 
 
 def _hair_roots(face: Face, surface: skin.Skin) -> Array:

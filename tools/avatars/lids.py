@@ -93,7 +93,7 @@ class Edge:
         return np.array([0, 1.0 if self.upper else -1.0, 0])
 
 
-def lids(face: Face) -> Part:
+def lids(face: Face) -> Layers:
     below, above = Layers(), Layers()
     for side in SIDES:
         for upper in (True, False):
@@ -106,7 +106,7 @@ def lids(face: Face) -> Part:
             _lashes(above, edge, face)
     below.extend(above)
     _catch_lights(below, face)
-    return below.part()
+    return below
 
 
 def _lash_colour(face: Face) -> Array:

@@ -11,7 +11,7 @@ from avatars import light
 from avatars.face import Face, Part
 from avatars.geometry import Array, normals, strip
 from avatars.lids import Layers
-from avatars.source import ARKIT, Morphs, base_mesh
+from avatars.source import Morphs, base_mesh
 
 JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
 ROWS = (
@@ -25,6 +25,15 @@ ROWS = (
 )  # of a tooth, from the gum to the edge; the last one turns inwards
 COLUMNS = (-1, -0.72, 0, 0.72, 1)
 SHADE = (1, 0.95, 0.84, 0.50, 0.22, 0.09)  # of the six teeth from the middle backwards
+UPPER_WIDTHS, LOWER_WIDTHS = (
+    (0.085, 0.066, 0.075, 0.068, 0.066, 0.09),
+    (0.053, 0.058, 0.066, 0.068, 0.068, 0.10),
+)
+UPPER_HEIGHTS, LOWER_HEIGHTS = (
+    (0.108, 0.100, 0.125, 0.135, 0.135, 0.12),
+    (0.082, 0.082, 0.085, 0.07, 0.06, 0.05),
+)
+TONGUE = (15, 18)  # rings, and vertices of each
 DROP = np.array([0, 0.008, 0.004, 0.020, 0.042, 0.062])
 
 
@@ -40,6 +49,20 @@ class Arch:
     widths: Array
     heights: Array
 
+    @classmethod
+    def of(cls, face: Face, upper: bool) -> Arch:
+        width = np.ptp(face.vertices[base_mesh().ids("helper-upper-teeth")][:, 0])
+        scale = float(np.clip(width / 0.648, 0.9, 1.2))
+        return cls(
+            upper=upper,
+            scale=scale,
+            front=face.inner_lips - 0.022 - (0 if upper else 0.022),
+            edge=face.mouth_line - (0.044 if upper else 0.030),
+            curve=(1.98 if upper else 2.5) / scale,
+            widths=np.array(UPPER_WIDTHS if upper else LOWER_WIDTHS) * scale * 0.97,
+            heights=np.array(UPPER_HEIGHTS if upper else LOWER_HEIGHTS),
+        )
+
     def at(self, x: float) -> Array:
         return np.array([x, 0, self.front - self.curve * x * x - 60 * np.abs(x / self.scale) ** 5])
 
@@ -52,13 +75,12 @@ class Arch:
 
 
 def mouth(face: Face) -> Part:
-    base, jaw = base_mesh(), _jaw(face)
+    jaw = _jaw(face)
     old, dark = face.person.get("age", 0) >= 0.3, float(np.mean(face.person["skin"])) <= 0.5
     tooth_colour = np.array([0.86, 0.81, 0.71] if old else [0.90, 0.865, 0.79], np.float32)
     gum_colour = np.array([0.50, 0.26, 0.26] if dark else [0.66, 0.36, 0.35], np.float32)
-    scale = float(np.clip(np.ptp(face.vertices[base.ids("helper-upper-teeth")][:, 0]) / 0.648, 0.9, 1.2))
     layers, shine = Layers(), []
-    for arch in (_arch(face, scale, upper=True), _arch(face, scale, upper=False)):
+    for arch in (Arch.of(face, upper=True), Arch.of(face, upper=False)):
         x, length = arch.samples
         for side in (-1, 1):
             for j in range(6):
@@ -69,7 +91,7 @@ def mouth(face: Face) -> Part:
         vertices, colours, triangles = _gum(arch, gum_colour)
         layers.add(vertices, colours, triangles, {} if arch.upper else jaw(vertices))
         shine.append(np.full(len(vertices), 0.7))
-    layers.add(*_tongue(face))
+    layers.add(*_tongue(face, arch.scale, jaw))
     shine.append(np.full(layers.count - sum(map(len, shine)), 0.8))
     return _lit(layers, np.concatenate(shine), face.inner_lips)
 
@@ -94,20 +116,6 @@ def _jaw(face: Face) -> Callable[[Array], Morphs]:
     known = np.column_stack([face.vertices[teeth], np.ones(len(teeth))])
     maps = {name: np.linalg.lstsq(known, face.units[name][teeth], rcond=None)[0] for name in JAW}
     return lambda points: {name: np.column_stack([points, np.ones(len(points))]) @ maps[name] for name in JAW}
-
-
-def _arch(face: Face, scale: float, upper: bool) -> Arch:
-    widths = [0.085, 0.066, 0.075, 0.068, 0.066, 0.09] if upper else [0.053, 0.058, 0.066, 0.068, 0.068, 0.10]
-    heights = [0.108, 0.100, 0.125, 0.135, 0.135, 0.12] if upper else [0.082, 0.082, 0.085, 0.07, 0.06, 0.05]
-    return Arch(
-        upper=upper,
-        scale=scale,
-        front=face.inner_lips - 0.022 - (0 if upper else 0.022),
-        edge=face.mouth_line - (0.044 if upper else 0.030),
-        curve=(1.98 if upper else 2.5) / scale,
-        widths=np.array(widths) * scale * 0.97,
-        heights=np.array(heights),
-    )
 
 
 def _tooth(arch: Arch, j: int, x: float, side: int, colour: Array) -> tuple[Array, Array, Array]:
@@ -156,7 +164,7 @@ def _gum(arch: Arch, colour: Array, count: int = 49) -> tuple[Array, Array, Arra
     starts = np.r_[0, np.cumsum(arch.widths)]
     vertices, colours = [], []
     for row, (forward, rise, shade) in enumerate(rows):
-        for x in np.linspace(-0.33 * arch.scale, 0.33 * arch.scale, count) * (1 if arch.upper else 0.78):
+        for x in np.linspace(-0.28 * arch.scale, 0.28 * arch.scale, count) * (1 if arch.upper else 0.78):
             s = np.interp(abs(x), x_samples, length)
             j = min(5, int(np.searchsorted(starts, s, "right") - 1))
             u = (s - starts[j]) / arch.widths[j]
@@ -168,17 +176,29 @@ def _gum(arch: Arch, colour: Array, count: int = 49) -> tuple[Array, Array, Arra
     return np.array(vertices), np.array(colours), triangles[:, [0, 2, 1]] if arch.upper else triangles
 
 
-def _tongue(face: Face) -> tuple[Array, Array, Array, Morphs]:
-    base = base_mesh()
-    ids = base.ids("helper-tongue")
-    points = face.vertices[ids] + np.array([0, -0.020, 0.040], np.float32)
-    tip = np.clip((points[:, 2] - (points[:, 2].max() - 0.55)) / 0.55, 0, 1)[:, None]
-    morphs = {name: face.units[name][ids] for name in JAW}
-    out = np.array([0, 0.10, 0.20], np.float32)
-    morphs["tongueOut"] = face.units["tongueOut"][ids] * 1.5 + out * tip
-    on_top = points[:, 1:2] > points[:, 1].mean() - 0.05
-    furrow = 1 - 0.22 * np.exp(-((points[:, :1] / 0.022) ** 2)) * on_top
-    colour = np.array([0.62, 0.29, 0.285], np.float32) * (0.35 + 0.65 * tip**0.7) * furrow
-    number = {vertex: i for i, vertex in enumerate(ids)}
-    triangles = np.array([[number[vertex] for vertex, _ in t] for t in base.triangles("helper-tongue")])
-    return points, colour, triangles, {name: morphs[name] for name in ARKIT if name in morphs}
+def _tongue(face: Face, scale: float, jaw: Callable[[Array], Morphs]) -> tuple[Array, Array, Array, Morphs]:
+    """Rings around a curve from the throat to the tip, which rests behind the teeth."""
+    rings, count = TONGUE
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    along = np.repeat(np.sin(np.linspace(0, np.pi / 2, rings)), count)
+    side, up = np.tile(np.cos(angle), rings), np.tile(np.sin(angle), rings)
+    rounded = np.sqrt(np.clip(1 - along**3, 0, None))
+    tip = along**8
+    x = 0.205 * scale * rounded * side
+    groove = 0.20 * np.exp(-((x / 0.05) ** 2)) * (up > 0) * np.sin(np.pi * along)
+    half_height = np.interp(along, [0, 0.5, 0.85, 1], [0.13, 0.10, 0.055, 0.045]) * np.sqrt(rounded)
+    middle = face.mouth_line + np.interp(along, [0, 0.45, 0.8, 1], [-0.10, -0.055, -0.040, -0.018])
+    points = np.stack(
+        [x, middle + half_height * up * (1 - groove), face.inner_lips - 0.80 + 0.735 * along], -1
+    )
+
+    free = np.clip((along - 0.15) / 0.85, 0, 1)
+    out = np.stack([0.12 * free * x, 0.02 * free - 0.06 * free**3, 0.62 * free**1.2], -1)
+    under = (0.70 + 0.30 * up) * (1 - tip) + 0.92 * tip
+    furrow = 1 - 0.16 * np.exp(-((x / 0.020) ** 2)) * (up > 0) * (1 - tip)
+    colour = np.array([0.70, 0.345, 0.34]) * ((0.40 + 0.60 * along**0.8) * under * furrow)[:, None]
+    grid = np.arange(rings * count).reshape(rings, count)
+    near, beside = grid, np.roll(grid, -1, axis=1)
+    a, b, c, d = near[:-1].ravel(), beside[:-1].ravel(), near[1:].ravel(), beside[1:].ravel()
+    triangles = np.vstack([np.stack([a, b, d], 1), np.stack([a, d, c], 1)])
+    return points, colour, triangles, {**jaw(points), "tongueOut": out}

@@ -30,7 +30,8 @@ cheekSquintRight noseSneerLeft noseSneerRight tongueOut
 # Vertices of the base mesh, which never change their numbers.
 BODY = slice(0, 13380)
 EYEBALLS = {"Left": slice(14598, 14670), "Right": slice(14670, 14742)}
-UPPER_LIP, LOWER_LIP = 474, 493
+UPPER_LIP, LOWER_LIP, INNER_UPPER_LIP = 474, 493, 537
+CORNER = 0.24  # of the mouth, from its middle
 INNER_LIPS = (554, 557)
 
 Corner = tuple[int, int]  # vertex, texture coordinate
