@@ -230,9 +230,12 @@ def _scalp(canvas: Canvas, hair: dict[str, Any]) -> None:
     away = canvas.points - canvas.face.skull
     azimuth, elevation = azimuth_elevation(away / np.linalg.norm(away, axis=1)[:, None])
     line = np.interp(azimuth, *np.array(hair["line"], float).T)
-    jagged = (9 if short else 3.5) * canvas.noise(60, 11, (1, 0.25, 1))
+    jagged = (5 if short else 3.5) * canvas.noise(60, 11, (1, 0.25, 1))
     amount = np.clip((elevation - line + 1.0 + jagged) / (9.0 if short else 5.0), 0, 1)
     amount = amount * (canvas.points[:, 1] > canvas.face.neckline + 0.25) * (1 - 0.8 * canvas.ears)
     strands = 0.55 + 0.30 * canvas.noise(110, 12, (1, 0.2, 1))
-    strength = 0.62 if short else 0.88
+    sideburns = (
+        short * np.clip((azimuth - 54) / 8, 0, 1) * np.clip((92 - azimuth) / 6, 0, 1) * (elevation < 20)
+    )
+    strength = (0.62 if short else 0.88) + 0.22 * sideburns
     canvas.cover(np.array(hair["color"], np.float32) * strands[:, None], strength * amount**0.8)

@@ -183,7 +183,7 @@ def texture(hair: dict[str, Any], height: int = 256, width: int = 512) -> Array:
         grey = (rng.random(width) < hair["salt"] * 0.5)[None, :, None] * np.array([0.30, 0.30, 0.31])
         colour = colour + grey * 0.9 * (0.5 + 0.5 * y[..., None])
     inside = (x % cell) / cell
-    edge, strand = np.minimum(inside, 1 - inside) * 2, strands(0.6)
+    edge, strand = np.minimum(inside, 1 - inside) * 2, strands(5)
     ends = 0.62 + 0.38 * np.clip(0.55 * strand + 0.55 * edge, 0, 1)
     tip = np.clip((ends[None] - y) / 0.05, 0, 1)
     sides = np.clip((edge - 0.03)[None] * 3.2 + (strand[None] - 0.45) * 1.4 * (1 - edge[None]), 0, 1)

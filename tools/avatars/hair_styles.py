@@ -44,7 +44,7 @@ def lob(head: Head) -> None:
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         swing = sideways * np.sin(x * 9 + phase)[:, None] + 0.6 * away * np.cos(x * 8 + phase)[:, None]
         amount = wave * np.clip(x * 1.6 - 0.35, 0, 1) * (0.6 + 0.4 * layer)
-        head.ribbon(points + swing * amount[:, None], width, taper=(0.7, 1, 1, 0.35))
+        head.ribbon(points + swing * amount[:, None], width, taper=(0.7, 1, 1, 0.6))
 
     for layer, count, width in ((0, 64, 0.21), (0.5, 84, 0.16), (1.0, 112, 0.12)):
         for direction in head.scatter(count):
@@ -55,8 +55,8 @@ def lob(head: Head) -> None:
     for z in np.linspace(0, 1, 34):  # both sides of the parting
         for side in (-1, 1):
             a = np.radians(head.hairline(0) + 2 + 100 * z)
-            direction = np.array([part * 0.75 + side * 0.004, np.sin(a), np.cos(a)])
-            lock(direction / np.linalg.norm(direction), 0.40 + 0.25 * rng.random(), 0.10, side)
+            direction = np.array([part * 0.75 - side * 0.012, np.sin(a), np.cos(a)])
+            lock(direction / np.linalg.norm(direction), 0.60 + 0.25 * rng.random(), 0.10, side)
     for side in (-1, 1):  # around the face
         for k in range(14):
             direction = from_angles(
@@ -68,9 +68,10 @@ def lob(head: Head) -> None:
 def short(head: Head) -> None:
     """Short sides, and a top that `quiff` combs up."""
     rng, quiff, top = head.rng, head.style.get("quiff", 1.0), head.style.get("length", 0.6)
+    front = min(float(head.hairline(0)), 30)
 
     def comb(p: Array, n: Array, _: float) -> Array:
-        if n[1] > 0.50:
+        if n[1] > np.sin(np.radians(front - 1)):
             if n[2] < 0.62:
                 return np.array([0.35 + 0.5 * n[0], 0.0, 0.75 * quiff if n[2] > 0.35 else 0.85])
             return np.array([0.75 + n[0] * 0.3, 0.55 * quiff, -0.10])
@@ -83,13 +84,13 @@ def short(head: Head) -> None:
         away = (points - head.centre) / np.linalg.norm(points - head.centre, axis=1, keepdims=True)
         x = np.linspace(0, 1, 6)[:, None]
         points = points + away * stand * np.sin(x * 2.0) + rng.normal(size=3) * 0.018 * x
-        head.ribbon(points, width, taper=(0.9, 1, 0.8, 0.25))
+        head.ribbon(points, width, taper=(0.9, 1, 0.8, 0.4))
 
-    for direction in head.scatter(400, 6, 1, lambda azimuth, elevation: elevation > 30):
-        front = max(0, direction[2])
-        length = top * (0.62 + 0.25 * rng.random()) * (0.75 + 0.25 * front)
+    for direction in head.scatter(400, 6, 1, lambda azimuth, elevation: elevation > front):
+        ahead = max(0, direction[2])
+        length = top * (0.62 + 0.25 * rng.random()) * (0.75 + 0.25 * ahead)
         lift, width = 0.075 + 0.045 * rng.random(), 0.105 * (0.7 + 0.5 * rng.random())
-        tuft(direction, length, lift, width, 0.035 + 0.07 * quiff * front * front + 0.03 * rng.random())
+        tuft(direction, length, lift, width, 0.035 + 0.07 * quiff * ahead * ahead + 0.03 * rng.random())
     for direction in head.scatter(410, 6, 1.2, lambda azimuth, elevation: elevation <= 36 and azimuth > 40):
         azimuth = np.degrees(np.arctan2(abs(direction[0]), direction[2]))
         elevation = np.degrees(np.arcsin(np.clip(direction[1], -1, 1)))
@@ -101,6 +102,10 @@ def short(head: Head) -> None:
             0.06 + 0.035 * rng.random(),
             0.006 + 0.02 * high,
         )
+    for azimuth in np.linspace(58, 86, 28):  # sideburns
+        for side in (-1, 1):
+            direction = head.near_hairline(side * azimuth, 0.5 + 16 * rng.random())
+            tuft(direction, 0.12, 0.012, 0.045 + 0.02 * rng.random(), 0.004)
     for azimuth in np.linspace(-50, 50, 64):  # the front, swept up
         direction = head.near_hairline(azimuth, 0.3 + 2.2 * rng.random())
         length, lift = top * (0.55 + 0.2 * rng.random()), 0.07 + 0.05 * rng.random()
@@ -139,7 +144,7 @@ def curly(head: Head) -> None:
         circle = a * np.cos(angle)[:, None] + b * np.sin(angle)[:, None]
         away = (axis - head.centre) / np.linalg.norm(axis - head.centre, axis=1, keepdims=True)
         head.ribbon(
-            axis + circle * wide[:, None], width, taper=(0.7, 1, 1, 0.6), outwards=circle + 0.35 * away
+            axis + circle * wide[:, None], width, taper=(0.7, 1, 1, 0.06), outwards=circle + 0.35 * away
         )
 
     for direction in head.scatter(390, 7, 0):
