@@ -45,7 +45,6 @@ typedef struct {
   const float *uv;            /* 2 a vertex */
   f4 *screen;                 /* a vertex: x, y in pixels, 1 / distance */
   f4 *shade;                  /* a vertex: diffuse red, green, blue, shine; painted: red, green, blue, alpha */
-  uint8_t *done;              /* a vertex: 1 when lit in this frame */
   const uint32_t *indices;
   const Texture *texture;     /* or null */
 } Part;
@@ -92,8 +91,8 @@ INLINE f4 all(float value) { return (f4)wasm_f32x4_splat(value); }
 INLINE float at_least(float a, float b) { return greater(all(a), all(b))[0]; }
 INLINE float at_most(float a, float b) { return smaller(all(a), all(b))[0]; }
 /* exp(-x) for x >= 0, to 0.2 % of 1 */
-INLINE float fading(float x) {
-  float f = at_least(1 - x / 256, 0);
+INLINE f4 fading(f4 x) {
+  f4 f = greater(1 - x / 256, all(0));
   for (int i = 0; i < 8; i++) f *= f;
   return f;
 }
@@ -118,76 +117,96 @@ static void shape(const Part *part, const float *weights) {
   }
 }
 
-INLINE f4 vector(const float *v) { return (f4){v[0], v[1], v[2], 0}; }
-INLINE float sum3(f4 v) { return v[0] + v[1] + v[2]; }
+/* A vector of each of four vertices. */
+typedef struct { f4 x, y, z; } Four;
 
-/* The frame's turn and breath, ready for `posed`. */
-typedef struct { f4 turn[3], pivot; } Pose;
+INLINE Four same(const float *v) { return (Four){all(v[0]), all(v[1]), all(v[2])}; }
+INLINE f4 dot(Four a, Four b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+INLINE Four sum(Four a, Four b) { return (Four){a.x + b.x, a.y + b.y, a.z + b.z}; }
+INLINE Four less(Four a, Four b) { return (Four){a.x - b.x, a.y - b.y, a.z - b.z}; }
+INLINE Four unit(Four v) {
+  f4 scale = 1 / (f4)wasm_f32x4_sqrt((v128_t)(dot(v, v) + 1e-12f));
+  return (Four){v.x * scale, v.y * scale, v.z * scale};
+}
 
-static Pose pose_of(const Scene *s) {
+/* Rows become columns. */
+INLINE void transpose(f4 *m) {
+  const v128_t first = (v128_t)m[0], second = (v128_t)m[1], third = (v128_t)m[2], fourth = (v128_t)m[3];
+  v128_t a = wasm_i32x4_shuffle(first, second, 0, 4, 1, 5), b = wasm_i32x4_shuffle(third, fourth, 0, 4, 1, 5);
+  v128_t c = wasm_i32x4_shuffle(first, second, 2, 6, 3, 7), d = wasm_i32x4_shuffle(third, fourth, 2, 6, 3, 7);
+  m[0] = (f4)wasm_i64x2_shuffle(a, b, 0, 2), m[1] = (f4)wasm_i64x2_shuffle(a, b, 1, 3);
+  m[2] = (f4)wasm_i64x2_shuffle(c, d, 0, 2), m[3] = (f4)wasm_i64x2_shuffle(c, d, 1, 3);
+}
+
+/* The first four of what four vertices have in an array of `width` floats each. */
+INLINE void gather(const float *array, int width, const uint32_t *vertices, f4 *found) {
+  for (int k = 0; k < 4; k++) found[k] = load((const f4 *)(array + width * vertices[k]));
+  transpose(found);
+}
+
+INLINE void scatter(f4 *array, const uint32_t *vertices, f4 *values) {
+  transpose(values);
+  for (int k = 0; k < 4; k++) wasm_v128_store(array + vertices[k], (v128_t)values[k]);
+}
+
+INLINE Four turned(const Scene *s, Four v, f4 share) {
   const float *r = s->rotation;
-  return (Pose){{{r[0] - 1, r[3], r[6], 0}, {r[1], r[4] - 1, r[7], 0}, {r[2], r[5], r[8] - 1, 0}}, vector(s->pivot)};
-}
-
-INLINE f4 turned(const Pose *pose, f4 v, float share) {
-  return v + (pose->turn[0] * v[0] + pose->turn[1] * v[1] + pose->turn[2] * v[2]) * share;
-}
-
-/* Six floats of a vertex. */
-INLINE const float *vertex(const Part *part, uint32_t i) { return (part->offsets ? part->shaped : part->rest) + 6 * i; }
-
-/* The head turns as one, the neck follows less and less down to the collar; the chest breathes. */
-INLINE f4 posed(const Scene *s, const Pose *pose, const Part *part, uint32_t i) {
-  f4 p = vector(vertex(part, i));
-  float share = part->follow[2 * i], chest = part->follow[2 * i + 1];
-  f4 breath = {p[0] * .008f * chest, .0014f, .0022f * chest, 0};
-  return turned(pose, p - pose->pivot, share) + pose->pivot + breath * s->breath;
-}
-
-static void place(const Scene *s, const Part *part) {
-  const Pose pose = pose_of(s);
-  const f4 camera = vector(s->camera), middle = {s->width * .5f, s->height * .5f, 0, 0};
-  const f4 flip = {s->focal, -s->focal, 0, 0}, third = {0, 0, 1, 0};
-  __builtin_memset(part->done, 0, part->vertices);
-  for (uint32_t i = 0; i < part->vertices; i++) {
-    f4 p = posed(s, &pose, part, i) - camera;
-    float nearness = -1 / p[2];
-    part->screen[i] = middle + p * flip * nearness + third * nearness;
-  }
+  return (Four){v.x + ((r[0] - 1) * v.x + r[1] * v.y + r[2] * v.z) * share,
+                v.y + (r[3] * v.x + (r[4] - 1) * v.y + r[5] * v.z) * share,
+                v.z + (r[6] * v.x + r[7] * v.y + (r[8] - 1) * v.z) * share};
 }
 
 /* Key with wrapped, reddened terminator, fill, sky and ground, two highlights, and a rim. */
-static f4 lit(const Scene *s, const Part *part, uint32_t i) {
+INLINE void light(const Scene *s, const Part *part, const uint32_t *vertices, Four n, Four view) {
+  static const float REDDENED[3] = {.35f, .06f, 0};
   const Rig *rig = &s->rig;
-  const Pose pose = pose_of(s);
-  const f4 key = vector(rig->key_direction), fill = vector(rig->fill_direction);
-  float visible = part->light[2 * i], specular = part->light[2 * i + 1];
-  f4 n = turned(&pose, vector(vertex(part, i) + 3), part->follow[2 * i]);
-  f4 view = vector(s->camera) - posed(s, &pose, part, i);
-  f4 lengths = (f4)wasm_f32x4_sqrt((v128_t)((f4){sum3(n * n), sum3(view * view), 1, 1} + 1e-12f));
-  n /= lengths[0], view /= lengths[1];
-  f4 half_a = key + view, half_b = fill + view;
-  lengths = (f4)wasm_f32x4_sqrt((v128_t)((f4){sum3(half_a * half_a), sum3(half_b * half_b), 1, 1} + 1e-12f));
-  float a = at_least(sum3(n * half_a) / lengths[0], 0), b = at_least(sum3(n * half_b) / lengths[1], 0);
-  float k = sum3(n * key), up = n[1] * .5f + .5f, edge = (k - .02f) / .30f;
-  float f = at_least((sum3(n * fill) + .5f) / 1.5f, 0), terminator = fading(edge * edge) * visible;
-  f4 wrap = vector(part->wrap), reddened = 1 + (1 - visible) * (f4){.35f, .06f, 0, 0};
-  f4 wrapped = (f4)wasm_f32x4_pmax((v128_t)((k + wrap) / (1 + wrap)), wasm_f32x4_const_splat(0)) * visible * reddened;
-  f4 result = (vector(rig->key) * wrapped + vector(rig->fill) * f + vector(rig->sky) * up +
-               vector(rig->ground) * (1 - up) + vector(rig->terminator) * terminator) * load((f4 *)(part->tint + 4 * i));
-  float a4 = a * a * a * a, a12 = a4 * a4 * a4, a48 = a12 * a12 * a12 * a12;
-  float b4 = b * b * b * b, b16 = b4 * b4 * b4 * b4;
-  float rim = 1 - at_least(sum3(n * view), 0);
-  rim = rim * rim * rim * at_least(sum3(n * vector(rig->rim_direction)) + .25f, 0);
-  result[3] = specular * ((.55f * a12 + .60f * a48) * visible * 1.6f + .14f * b16) + rim * rig->rim * .5f * visible;
-  return result * rig->exposure;
+  const Four key = same(rig->key_direction), fill = same(rig->fill_direction);
+  const f4 none = all(0);
+  f4 surface[4], tint[4], shade[4];
+  gather(part->light, 2, vertices, surface);
+  gather(part->tint, 4, vertices, tint);
+  f4 visible = surface[0], specular = surface[1];
+  n = unit(n), view = unit(view);
+  f4 a = greater(dot(n, unit(sum(key, view))), none), b = greater(dot(n, unit(sum(fill, view))), none);
+  f4 k = dot(n, key), up = n.y * .5f + .5f, edge = (k - .02f) / .30f;
+  f4 f = greater((dot(n, fill) + .5f) / 1.5f, none), terminator = fading(edge * edge) * visible;
+  for (int c = 0; c < 3; c++) {
+    f4 wrapped = greater((k + part->wrap[c]) / (1 + part->wrap[c]), none);
+    wrapped *= visible * (1 + (1 - visible) * REDDENED[c]);
+    shade[c] = (rig->key[c] * wrapped + rig->fill[c] * f + rig->sky[c] * up + rig->ground[c] * (1 - up) +
+                rig->terminator[c] * terminator) * tint[c] * rig->exposure;
+  }
+  f4 a4 = a * a * a * a, a12 = a4 * a4 * a4, a48 = a12 * a12 * a12 * a12;
+  f4 b4 = b * b * b * b, b16 = b4 * b4 * b4 * b4;
+  f4 rim = 1 - greater(dot(n, view), none);
+  rim = rim * rim * rim * greater(dot(n, same(rig->rim_direction)) + .25f, none);
+  shade[3] = specular * ((.55f * a12 + .60f * a48) * visible * 1.6f + .14f * b16) + rim * rig->rim * .5f * visible;
+  shade[3] *= rig->exposure;
+  scatter(part->shade, vertices, shade);
 }
 
-/* Lights a vertex that is seen, once a frame. */
-INLINE void light(const Scene *s, const Part *part, uint32_t i) {
-  if (part->lighting != LIT || part->done[i]) return;
-  part->done[i] = 1;
-  part->shade[i] = lit(s, part, i);
+/* Where vertices are seen, and their light, four at a time. The head turns as one, the neck follows less and less down to the
+   collar; the chest breathes. */
+static void place(const Scene *s, const Part *part) {
+  const Four camera = same(s->camera), pivot = same(s->pivot);
+  const float *rest = part->offsets ? part->shaped : part->rest;
+  for (uint32_t i = 0; i < part->vertices; i += 4) {
+    f4 first[4], second[4], follow[4];
+    uint32_t vertices[4]; /* at the end some are the last one again */
+    for (uint32_t k = 0; k < 4; k++) vertices[k] = i + k < part->vertices ? i + k : part->vertices - 1;
+    gather(rest, 6, vertices, first);
+    gather(rest + 4, 6, vertices, second);
+    gather(part->follow, 2, vertices, follow);
+    f4 share = follow[0], chest = follow[1] * s->breath;
+    Four p = {first[0], first[1], first[2]}, breath = {p.x * .008f * chest, all(.0014f * s->breath), .0022f * chest};
+    p = sum(sum(turned(s, less(p, pivot), share), pivot), breath);
+    Four view = less(camera, p);
+    f4 nearness = 1 / view.z;
+    f4 screen[4] = {s->width * .5f - view.x * s->focal * nearness, s->height * .5f + view.y * s->focal * nearness,
+                    nearness, all(0)};
+    scatter(part->screen, vertices, screen);
+    if (part->lighting == LIT) light(s, part, vertices, turned(s, (Four){first[3], second[0], second[1]}, share), view);
+  }
 }
 
 /* -- pixels ------------------------------------------------------------------------------------------ */
@@ -195,13 +214,18 @@ INLINE void light(const Scene *s, const Part *part, uint32_t i) {
 /* Where in a pixel the four samples lie, and the middle of every set of them. */
 static const float SAMPLE_X[4] = {.375f, .875f, .125f, .625f}, SAMPLE_Y[4] = {.125f, .375f, .625f, .875f};
 static float MIDDLE_X[16], MIDDLE_Y[16];
+/* The bytes of every set of four lanes, one lane after another. */
+static uint8_t CHOSEN[16][16];
 
 EXPORT("start") void start(void) {
   for (int mask = 1; mask < 16; mask++) {
     float x = 0, y = 0;
     int count = 0;
-    for (int i = 0; i < 4; i++)
-      if (mask >> i & 1) x += SAMPLE_X[i], y += SAMPLE_Y[i], count++;
+    for (int i = 0; i < 4; i++) {
+      if (!(mask >> i & 1)) continue;
+      for (int k = 0; k < 4; k++) CHOSEN[mask][4 * count + k] = 4 * i + k;
+      x += SAMPLE_X[i], y += SAMPLE_Y[i], count++;
+    }
     MIDDLE_X[mask] = x / count;
     MIDDLE_Y[mask] = y / count;
   }
@@ -409,10 +433,8 @@ INLINE Hit *test(const Scene *s, Hit *hit, int row, int x, int stop, float a_x, 
       *hit = here | mask;
       hit += mask != 0;
     } else {
-      for (int i = 0; i < 4; i++) {
-        *hit = (here + (i << 9)) | 1;
-        hit += mask >> i & 1;
-      }
+      wasm_v128_store(hit, wasm_i8x16_swizzle((v128_t)((u4)LANES * 512 + (here | 1)), wasm_v128_load(CHOSEN[mask])));
+      hit += __builtin_popcount(mask);
     }
     depth += 4, here += step << 9, in_a += a_x * step, in_b += b_x * step, z += z_x * step;
   }
@@ -481,7 +503,6 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   Span *span = s->now + top / BAND;
   if (first < span->begin) span->begin = first;
   if (last >= span->end) span->end = last + 1;
-  light(s, part, a), light(s, part, b), light(s, part, c);
   carry(s, part, &surface, a, b, c, wa, wb);
   if (part->cover == OPAQUE) shade(s, part, &surface, hits, top, first_number + number, OPAQUE, mode);
   else if (part->cover == CUT_OUT) shade(s, part, &surface, hits, top, first_number + number, CUT_OUT, mode);

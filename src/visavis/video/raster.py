@@ -36,7 +36,7 @@ class Part(ctypes.LittleEndianStructure):
             (name, _U)
             for name in ("rest", "shaped", "offsets", "moved", "moves", "tint", "light", "follow", "uv")
         ),
-        *((name, _U) for name in ("screen", "shade", "done", "indices", "texture")),
+        *((name, _U) for name in ("screen", "shade", "indices", "texture")),
     )
 
 

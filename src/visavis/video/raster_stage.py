@@ -185,7 +185,6 @@ def _part(image: Image, part: Part, head: Head) -> raster.Part:
         follow=image.put(_follow(part, head.neck)),
         screen=image.room(count * 16),
         shade=image.put(shade),
-        done=image.room(count),
         indices=image.put(part.triangles),
     )
     if any(shapes):
