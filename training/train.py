@@ -1,6 +1,6 @@
 """Trains the net on the features on disk and keeps the weights that follow a held-out voice best.
 
-python -m training.train CACHE SEED SECONDS [without=ENGINE] [from=FILE.onnx]
+python -m training.train CACHE SEED STEPS [without=ENGINE] [from=FILE.onnx]
 
 With `from`, training goes on from an earlier net, at half the rate.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +126,7 @@ def validation(cache: Path) -> list[tuple[NDArray, NDArray]]:
     return held
 
 
-def main(cache: Path, seed: int, seconds: float, without: str, earlier: str) -> None:
+def main(cache: Path, seed: int, steps: int, without: str, earlier: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     files = [
@@ -149,11 +148,12 @@ def main(cache: Path, seed: int, seconds: float, without: str, earlier: str) -> 
     loss_of, held = Loss(labels), validation(cache)
     optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=DECAY)
     print(f"{len(mel) / 1800:.0f} minutes, {sum(p.numel() for p in net.parameters())} parameters", flush=True)
-    begun, steps, best, smooth, seen = time.process_time(), 0, 0.0, 0.0, 0
+    best, smooth = 0.0, 0.0
     name = f"face-{seed}" + (f"-without-{without}" if without else "")
-    while (done := (time.process_time() - begun) / seconds) < 1:
+    for step in range(1, steps + 1):
+        done = step / steps
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (steps + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
+            group["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
         heard, wanted = lanes.step()
         logits, state = net(heard, lanes.state)
         lanes.state = state.detach()
@@ -162,16 +162,14 @@ def main(cache: Path, seed: int, seconds: float, without: str, earlier: str) -> 
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
         optimizer.step()
-        steps += 1
-        smooth += (loss.item() - smooth) / min(steps, 100)
+        smooth += (loss.item() - smooth) / min(step, 100)
         with torch.no_grad():
             for one, other in zip(average.parameters(), net.parameters(), strict=True):
-                one.lerp_(other, 1 - min(AVERAGING, steps / (steps + 10)))
-        if done * VALIDATIONS > seen + 1:
-            seen = int(done * VALIDATIONS)
+                one.lerp_(other, 1 - min(AVERAGING, step / (step + 10)))
+        if step * VALIDATIONS // steps > (step - 1) * VALIDATIONS // steps:
             found = correlations(average, held)
             score = float(np.mean(list(found.values())))
-            print(f"{done:.0%} step {steps} loss {smooth:.3f} {score:.3f} {json.dumps(found)}", flush=True)
+            print(f"{done:.0%} loss {smooth:.3f} {score:.3f} {json.dumps(found)}", flush=True)
             if score > best:
                 best = score
                 torch.save(average.state_dict(), cache / f"{name}.pt")
@@ -182,7 +180,7 @@ if __name__ == "__main__":
     main(
         Path(sys.argv[1]),
         int(sys.argv[2]),
-        float(sys.argv[3]),
+        int(sys.argv[3]),
         options.get("without", ""),
         options.get("from", ""),
     )
