@@ -23,6 +23,18 @@ _KEPT = frozenset(
     }
 )
 """Fields whose text is not of the conversation. All others are taken for words."""
+_SENT = frozenset({"type", "turnId", "callId", "format", "encoding", "weights", "avatar", "resume"})
+"""The same in messages of clients."""
+_WORDS = frozenset(
+    {"data", "userId", "result", "error", "sampleRate", "handsFree", "frameIndex", "recording"}
+)
+"""Their other fields. Clients may send any besides, which go, and messages of any other type, too."""
+_TYPES = frozenset(
+    {
+        *("text", "audio_stream_start", "audio_stream_end", "interrupt", "ping"),
+        *("action_result", "playback", "hello"),
+    }
+)
 _DROPPED: dict[str, Any] = {"arguments": {}, "result": None}
 """Fields that may be anything, keys too, and what stands for them."""
 _FRAME = '{"type":"sync_frame"'
@@ -71,15 +83,20 @@ class Redaction:
             return mask(message)
         if isinstance(data.get("resume"), str):
             data["resume"] = "x" * len(data["resume"])
-        sound = come and data.get("type") == "audio"
-        if sound and self.audio and isinstance(data.get("data"), str):
-            data["data"] = _silence(data["data"])
-        if self.text:
-            data = {
-                key: value if key == "data" and sound else _mask_field(key, value)
-                for key, value in data.items()
-            }
+        if come and data.get("type") == "audio":
+            sound = str(data.get("data", ""))
+            data = {"type": "audio", "data": _silence(sound) if self.audio else sound}
+        elif self.text:
+            data = _of_client(data) if come else _masked(data)
         return orjson.dumps(data).decode()
+
+
+def _of_client(data: dict[str, Any]) -> dict[str, Any]:
+    if data.get("type") not in _TYPES:
+        return {"type": "x"}
+    masked = {key: _mask_field(key, data[key]) for key in _WORDS & data.keys()}
+    simple = {key: value for key, value in masked.items() if not isinstance(value, dict | list)}
+    return {key: data[key] for key in _SENT & data.keys()} | dict.fromkeys(masked, "x") | simple
 
 
 def plain(value: Any) -> Any:
