@@ -3,7 +3,8 @@
     python -m bench.viewers --viewers 3 --sessions 10
 
 Starts a server with the scripted agent. The viewers watch sessions of their own that speak all the time, as
-endless WebM; everything runs on this machine.
+endless WebM; everything runs on this machine. "underruns of the player" is what the talkers lacked; the last
+line says what the server gave up drawing, and for how long.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import httpx2
 
@@ -46,16 +48,29 @@ class Viewer:
             await asyncio.sleep(6.5)  # the murmur lasts six seconds
 
 
+async def follow(http: httpx2.AsyncClient, qualities: list[str]) -> None:
+    """Note once a second how well the server draws, until cancelled."""
+    while True:
+        qualities.append((await http.get("/pipeline/status")).json()["pictures"]["quality"])
+        await asyncio.sleep(1)
+
+
+def steps(qualities: list[str]) -> str:
+    """What was given up and came back, each with the seconds it lasted."""
+    return ", ".join(f"{quality} {len(list(same))} s" for quality, same in groupby(qualities))
+
+
 async def measure(url: str, viewers: int, load: Load, pid: int) -> None:
     base = url.replace("ws", "http", 1).removesuffix("/ws") + "/api/v1"
     watching = [Viewer() for _ in range(viewers)]
     async with httpx2.AsyncClient(base_url=base, timeout=60) as http:
         tasks = [asyncio.create_task(viewer.watch(http)) for viewer in watching]
         await asyncio.sleep(5)  # the renderer is loaded when the first one watches
+        qualities: list[str] = []
+        tasks.append(asyncio.create_task(follow(http, qualities)))
         began, before = time.monotonic(), cpu_seconds(pid)
         outcome = await run(url, load, pid)
         seconds, cpu = time.monotonic() - began, cpu_seconds(pid) - before
-        quality = (await http.get("/pipeline/status")).json()["pictures"]
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -71,7 +86,8 @@ async def measure(url: str, viewers: int, load: Load, pid: int) -> None:
         Row("from one picture to the next", "ms", gaps),
         Row("server CPU, all in", "cores", [cpu / seconds]),
     ]
-    print(table(f"the viewers (quality at the end: {quality.get('quality')})", found))
+    print(table(f"the viewers, machine's load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores", found))
+    print(f"What was drawn: {steps(qualities)}.")
 
 
 def main() -> None:
