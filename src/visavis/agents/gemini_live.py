@@ -162,6 +162,7 @@ class GeminiAgent:
                 if self._voiced or self._heard:
                     self._asked = True
                     if not self._heard:
+                        self._settle()
                         later = asyncio.get_running_loop().call_later
                         self._quiet = later(QUIET, self._nothing_said)
                 else:

@@ -157,7 +157,7 @@ class Exchange:
             case "response.output_audio_transcript.delta":
                 await self._text(event)
             case "response.created":
-                await self._begin(event["response"]["id"])
+                await self._begin(_text(event["response"]["id"]))
             case "response.output_item.added":
                 if event["item"].get("type") == "message" and (response := self._of(event)) is not None:
                     response.items.setdefault(event["item"]["id"], 0)
@@ -177,7 +177,7 @@ class Exchange:
                 self._committed(event["item_id"])
             case "conversation.item.input_audio_transcription.delta":
                 item = event["item_id"]
-                self._partials[item] = self._partials.get(item, "") + event.get("delta", "")
+                self._partials[item] = self._partials.get(item, "") + _text(event.get("delta", ""))
                 await self._emit(ev.UserPartial(self._partials[item].strip()))
             case "conversation.item.input_audio_transcription.completed":
                 await self._understood(event["item_id"], event.get("transcript", ""))
@@ -238,11 +238,12 @@ class Exchange:
         response = self._of(event)
         if response is None or response.cancelled:
             return
+        text = _text(event["delta"])
         if not response.text:
             response.text = True
             await self._start(response, "first_token")
-        self._transcript.said(response.id, event["delta"])
-        await self._emit(ev.ReplyText(response.id, event["delta"]))
+        self._transcript.said(response.id, text)
+        await self._emit(ev.ReplyText(response.id, text))
 
     async def _audio(self, event: Mapping[str, Any]) -> None:
         response = self._of(event)
@@ -266,9 +267,10 @@ class Exchange:
         item, response = event["item"], self._of(event)
         if item.get("type") != "function_call" or response is None or response.cancelled:
             return
+        call, name, arguments = (_text(item.get(key) or "") for key in ("call_id", "name", "arguments"))
         response.called = True
-        self._calls[item["call_id"]] = response
-        await self._emit(ev.ToolCall(item["call_id"], item["name"], parsed(item.get("arguments") or "")))
+        self._calls[call] = response
+        await self._emit(ev.ToolCall(call, name, parsed(arguments)))
 
     async def returned(self, call: str, output: str) -> None:
         """A function has returned; once all that a response called have, the model is asked to go on."""
@@ -323,3 +325,10 @@ class Exchange:
         if self.active is None:
             self._awaited = self._ask_again = False
         await self._emit(ev.ReplyFailed(failure.code, str(failure)))
+
+
+def _text(value: object) -> str:
+    """Raises `TypeError`, as whoever follows the events expects of what cannot be understood."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, not {type(value).__name__}")
+    return value

@@ -12,6 +12,7 @@ import orjson
 import pybase64
 
 from visavis import events as ev
+from visavis.nesting import LEVELS, too_deep
 from visavis.stages import Message as Said
 from visavis.tools import Tool
 
@@ -130,7 +131,7 @@ def read_action(message: Message) -> tuple[str, Message]:
     name = text(message, "function_name")
     if not name:
         raise Malformed("trigger_action needs a function_name")
-    return name[:LONGEST_NAME], _field(message, "arguments", dict, {})
+    return name[:LONGEST_NAME], _arguments(_field(message, "arguments", dict, {}))
 
 
 def read_call(message: Message) -> ev.ToolCall:
@@ -138,7 +139,7 @@ def read_call(message: Message) -> ev.ToolCall:
     call, name = text(message, "call_id"), text(message, "name")
     if not call or not name:
         raise Malformed("tool_call needs a call_id and a name")
-    return ev.ToolCall(call[:LONGEST_NAME], name, message.get("arguments") or {})
+    return ev.ToolCall(call[:LONGEST_NAME], name, _arguments(message.get("arguments") or {}))
 
 
 def read_emotion(message: Message) -> tuple[ev.EmotionName, float | None]:
@@ -181,6 +182,12 @@ def _field(message: Message, name: str, kind: type[T], default: T) -> T:
     if not isinstance(value, kind):
         raise Malformed(f"{name} must be of the type {kind.__name__}")
     return value
+
+
+def _arguments(given: T) -> T:
+    if too_deep(given):
+        raise Malformed(f"arguments must have at most {LEVELS} levels")
+    return given
 
 
 def _rate(message: Message, name: str) -> int:

@@ -62,6 +62,10 @@ class FramesConnection:
     # -- the network's side ------------------------------------------------------------------------------
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
+        with self._recordings, self._uploads:
+            await self._serve()
+
+    async def _serve(self) -> None:
         await self._socket.accept()
         if not glb.is_avatar(self._avatar):
             await self._refuse(1008, ev.Problem("BAD_AVATAR", f"There is no avatar {self._avatar[:40]!r}."))

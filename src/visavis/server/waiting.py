@@ -106,8 +106,9 @@ class Feed:
         self._in.close()
 
     async def events(self) -> AsyncIterator[ev.ToClient]:
-        async for event in self._out:
-            yield event
+        with self._out:
+            async for event in self._out:
+                yield event
 
 
 C = TypeVar("C", bound=Client)

@@ -20,6 +20,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from visavis import events as ev
+from visavis.nesting import too_deep
 from visavis.tools import Tool
 
 LONGEST_ARGUMENTS = 32_000
@@ -149,6 +150,8 @@ def parsed(text: str) -> Any:
 def _checked(arguments: Any, validator: Draft202012Validator) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise ToolError("The arguments must be a JSON object.")
+    if too_deep(arguments):
+        raise ToolError("The arguments are nested too deeply.")
     try:
         error = best_match(validator.iter_errors(arguments))
     except Unresolvable:

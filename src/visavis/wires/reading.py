@@ -8,6 +8,7 @@ import orjson
 import pybase64
 
 from visavis import events as ev
+from visavis.nesting import LEVELS, too_deep
 from visavis.wires import BadMessage
 
 _T = TypeVar("_T", str, int)
@@ -59,6 +60,10 @@ def as_action_done(data: dict[str, Any], id: str) -> ev.ActionDone:
     if data.get("error") is not None:
         return ev.ActionDone(call, error=as_field(data, "error", str)[:LONGEST_ERROR] or "It failed.")
     result = data.get("result")
+    if too_deep(result):
+        raise BadMessage(
+            "RESULT_TOO_LARGE", f"A result may have at most {LEVELS} levels of lists and objects."
+        )
     if len(orjson.dumps(result)) > LARGEST_RESULT:
         raise BadMessage("RESULT_TOO_LARGE", f"A result may have at most {LARGEST_RESULT} bytes of JSON.")
     return ev.ActionDone(call, result)
