@@ -596,8 +596,8 @@ class LimitSettings(Section):
     """Sound that a conversation hears."""
     session_minutes: float = Field(0.0, ge=0, le=1440)
     """Longest conversation."""
-    upload_megabytes: int = Field(100, ge=1, le=2000)
-    """Largest body of a request with a recording; it is never without a limit."""
+    upload_megabytes: int = Field(50, ge=1, le=2000)
+    """Largest recording in a request, of an utterance at most 25; it is never without a limit."""
     upload_seconds: float = Field(120.0, gt=0, le=3600)
     """Longest time in which the body of a request must have arrived."""
 

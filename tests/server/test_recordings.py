@@ -24,11 +24,13 @@ from visavis.errors import VisavisError
 from visavis.exports import glb
 from visavis.server import recordings
 from visavis.server.recordings import Engines, listen
-from visavis.server.routes_face import MAX_BYTES, WAITING
+from visavis.server.routes_face import WAITING
 from visavis.settings import FaceSettings, Settings
 from visavis.stages import tts_hibari
 
 WAIT = 60.0
+MOST = 30 << 20
+"""Bytes of a recording that the server takes."""
 Floats = NDArray[np.float32]
 
 
@@ -47,7 +49,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, spoken: bytes) -> Iterator
     """`visavis face` with a recording to begin with."""
     folder = tmp_path_factory.mktemp("face")
     (folder / "own.wav").write_bytes(spoken)
-    with server(folder, ("face", "own.wav")) as started:
+    limits = {"VISAVIS_LIMITS__UPLOAD_MEGABYTES": str(MOST >> 20)}
+    with server(folder, ("face", "own.wav"), **limits) as started:
         yield started
 
 
@@ -92,7 +95,7 @@ def test_the_page_and_what_it_may_ask_for(running: Server) -> None:
     assert offer["engine"] == "net"
     assert "phonemes" not in offer["engines"], "it cannot listen"
     assert {"net", "energy"} <= set(offer["engines"])
-    assert (offer["maxBytes"], offer["recording"]) == (MAX_BYTES, "own.wav")
+    assert (offer["maxBytes"], offer["recording"]) == (MOST, "own.wav")
 
 
 def test_a_recording_comes_back_as_its_face_and_its_sound(
@@ -188,13 +191,15 @@ def test_silence_has_a_face_at_rest(running: Server) -> None:
 
 def test_what_is_too_large_is_refused(running: Server) -> None:
     def endless() -> Iterator[bytes]:
-        for _ in range((MAX_BYTES >> 20) + 1):
+        for _ in range((MOST >> 20) + 1):
             yield bytes(1 << 20)
 
-    announced = ask(running, "POST", "/api/animate", b"x", **{"Content-Length": str(2 * MAX_BYTES + 1)})
+    announced = ask(running, "POST", "/api/animate", b"x", **{"Content-Length": str(2 * MOST + 1)})
     assert (announced[0], json.loads(announced[2])["code"]) == (413, "TOO_LARGE")
     status, _, body = ask(running, "POST", "/api/animate", endless())
     assert (status, json.loads(body)["code"]) == (413, "TOO_LARGE")
+    assert refused(running, bytes(MOST + 1))[:2] == (413, "TOO_LARGE")
+    assert refused(running, bytes(MOST))[:2] == (415, "NOT_MEDIA"), "it was read"
 
 
 def test_many_at_once_wait_for_each_other_or_are_told_to_come_back(running: Server, spoken: bytes) -> None:

@@ -25,6 +25,9 @@ LARGEST_BODY = 1 << 20
 """Bytes of a request without a recording."""
 RECORDINGS = re.compile(r"/api/(v1/sessions/[^/]+/audio|animate|openai/chat)/?")
 """Paths of requests with one."""
+PATIENCE = 2
+"""Times the largest recording that is read before the line is cut: who sends all before they listen is told
+what is wrong by the application."""
 HSTS = "max-age=31536000"
 DISCONNECTED: Message = {"type": "http.disconnect"}
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
@@ -60,7 +63,7 @@ class HttpMiddleware:
             await JSONResponse(problem, 400)(scope, receive, send_with_headers)
             return
         recording = RECORDINGS.fullmatch(scope["path"])
-        limit = self._limits.upload_megabytes << 20 if recording else LARGEST_BODY
+        limit = PATIENCE * self._limits.upload_megabytes << 20 if recording else LARGEST_BODY
         body = Body(scope, receive, send_with_headers, limit, self._limits.upload_seconds)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:

@@ -28,7 +28,6 @@ from visavis.settings import Settings
 from visavis.track import Track, check_fps
 from visavis.track_stats import stats
 
-MAX_BYTES = 50 << 20
 WAITING = 8
 """Recordings that may wait for the one that is being animated."""
 FORMATS = {
@@ -58,7 +57,7 @@ _OFFER = {
             "engine": "net",
             "engines": ["net", "energy"],
             "formats": list(FORMATS),
-            "maxBytes": MAX_BYTES,
+            "maxBytes": 50 << 20,
             "maxSeconds": MAX_SECONDS,
             "recording": None,
         },
@@ -104,6 +103,7 @@ class FaceRoutes:
     def __init__(self, settings: Settings, static: Path, recording: Path | None) -> None:
         self._settings, self._static, self._recording = settings, static, recording
         self._engines = Engines(settings)
+        self._most = settings.limits.upload_megabytes << 20
         self._thread = anyio.CapacityLimiter(1)
         self._waiting = 0
 
@@ -133,7 +133,7 @@ class FaceRoutes:
                 "engine": self._engines.default,
                 "engines": self._engines.names,
                 "formats": list(FORMATS),
-                "maxBytes": MAX_BYTES,
+                "maxBytes": self._most,
                 "maxSeconds": MAX_SECONDS,
                 "recording": self._recording.name if self._recording else None,
             },
@@ -155,7 +155,7 @@ class FaceRoutes:
             with TemporaryDirectory() as folder:
                 path = Path(folder, "recording")
                 async with await anyio.open_file(path, "wb") as file:
-                    await _receive(request, file)
+                    await _receive(request, file, self._most)
                 return await self._answer(request, order, path)
         except ClientDisconnect:
             return Response(status_code=GONE)
@@ -235,30 +235,21 @@ def file_of(track: Track, order: Order) -> bytes:
     return file.getvalue()
 
 
-async def _receive(request: Request, file: AsyncFile[bytes]) -> None:
-    """The body into `file`. Raises `VisavisError` when there is none or it is too large."""
-    length = request.headers.get("content-length", "")
+async def _receive(request: Request, file: AsyncFile[bytes], most: int) -> None:
+    """The body into `file`. Raises `VisavisError` when there is none or it has more than `most` bytes."""
     size = 0
-    if length.isdecimal() and int(length) > 2 * MAX_BYTES:
-        raise _too_large()
     async for piece in request.stream():
         size += len(piece)
-        if size <= MAX_BYTES:
-            await file.write(piece)
-        elif size > 2 * MAX_BYTES:  # up to there it is thrown away: most clients send all before they listen
-            break
-    if size > MAX_BYTES:
-        raise _too_large()
+        if size <= most:
+            await file.write(piece)  # what is more is thrown away: most clients send all before they listen
+    if size > most:
+        raise VisavisError(
+            "TOO_LARGE",
+            f"The file is larger than {most >> 20} MB; send its sound alone, "
+            "or use the command `visavis animate`, which has no limit.",
+        )
     if not size:
         raise VisavisError("NO_SOUND", "The request has no file in it: send the recording as its body.")
-
-
-def _too_large() -> VisavisError:
-    return VisavisError(
-        "TOO_LARGE",
-        f"The file is larger than {MAX_BYTES >> 20} MB; send its sound alone, "
-        "or use the command `visavis animate`, which has no limit.",
-    )
 
 
 async def _unless_gone(request: Request, work: Callable[[], T], limiter: anyio.CapacityLimiter) -> T | None:

@@ -17,6 +17,7 @@ from visavis.media_files import open_sound
 LONGEST = 120.0
 """Seconds of one utterance."""
 MAX_BYTES = 25 << 20
+"""Of one utterance, unless `limits.upload_megabytes` is less: it is in memory as a whole."""
 RATES = range(8_000, 192_001)
 """Hz that raw PCM may have."""
 _RAW = re.compile(r"audio/(pcm|l16|raw)$")
@@ -69,13 +70,14 @@ def _too_long() -> VisavisError:
 async def recording(request: Request) -> tuple[bytes, str]:
     """The recording in a request, and what it says it is."""
     kind = request.headers.get("content-type", "")
+    most = min(MAX_BYTES, request.app.state.settings.limits.upload_megabytes << 20)
     if kind.lower().startswith("multipart/form-data"):
         try:
-            async with request.form(max_files=1, max_fields=10, max_part_size=MAX_BYTES) as form:
+            async with request.form(max_files=1, max_fields=10, max_part_size=most) as form:
                 file = next((item for item in form.values() if isinstance(item, UploadFile)), None)
                 if file is None:
                     raise VisavisError("NO_SOUND", "The form has no file in it.")
-                body = await file.read(MAX_BYTES + 1)
+                body = await file.read(most + 1)
                 kind = file.content_type or ""
         except HTTPException as error:
             raise VisavisError("BAD_FORM", f"The form cannot be read: {error.detail}") from None
@@ -83,9 +85,9 @@ async def recording(request: Request) -> tuple[bytes, str]:
         pieces = bytearray()
         async for piece in request.stream():
             pieces += piece
-            if len(pieces) > MAX_BYTES:
+            if len(pieces) > most:
                 break
         body = bytes(pieces)
-    if len(body) > MAX_BYTES:
-        raise VisavisError("TOO_LARGE", f"A recording may have at most {MAX_BYTES >> 20} MB.")
+    if len(body) > most:
+        raise VisavisError("TOO_LARGE", f"A recording may have at most {most >> 20} MB.")
     return body, kind
