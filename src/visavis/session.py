@@ -232,8 +232,6 @@ class Session:
 
     @live.setter
     def live(self, live: bool) -> None:
-        if self.tape is not None:
-            self.tape.live(live, _now())
         self._conversation.live = live
 
     def tick(self, now: float) -> None:

@@ -18,6 +18,7 @@ from tests.asgi import scope
 from tests.shell import Inline, Puppet
 
 from visavis import events as ev
+from visavis.conversations.store import Store
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.recording import ENDING
@@ -95,6 +96,7 @@ async def booth(
     limits: LimitSettings | None = None,
     open_file: Opener | None = None,
     output_rate: int = 24_000,
+    store: Store | None = None,
     **recording: Any,
 ) -> AsyncIterator[Booth]:
     """An open booth; everybody has left in the end, and the recordings are written."""
@@ -103,7 +105,7 @@ async def booth(
     agent.output_rate = output_rate
     parts = Parts(agent, FACES, Animator(Inline()), Ticker(), seed=7, tools=tools or Toolbox())
     async with anyio.create_task_group() as tasks:
-        made = Booth(agent, Sessions(parts, tasks, 9, 30.0, None, limits, folder), folder)
+        made = Booth(agent, Sessions(parts, tasks, 9, 30.0, store, limits, folder), folder)
         yield made
         for guest in made.guests:
             await guest.leave(1000)

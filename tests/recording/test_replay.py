@@ -16,6 +16,7 @@ from tests.recording.booth import SETTINGS, Booth, Guest, record, reply, speech
 
 from visavis import events as ev
 from visavis.agents import Tool
+from visavis.conversations.store import Store
 from visavis.recording.replay import Outcome, replay
 from visavis.settings import LimitSettings
 from visavis.tools.toolbox import ClientTool, Toolbox
@@ -195,6 +196,25 @@ def test_a_limit_on_sound_is_replayed(tmp_path: Path) -> None:
     identical(record(tmp_path, talk, limits=LimitSettings(audio_seconds_per_minute=1.0)))
 
 
+def test_a_talk_that_is_written_down_is_replayed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "talks.db", 0, "puppet", "mia")
+
+    async def talk(booth: Booth) -> None:
+        guest = await booth.guest()
+        guest.say(type="text", data="Count to a hundred.")
+        await anyio.sleep(0.1)
+        reply(booth.agent, 5.0, text="One, two, three, four, five, six, seven, eight.")
+        await anyio.sleep(2)
+        await guest.leave(1000)  # in the middle of the reply, which is cut off there
+        await anyio.sleep(0.1)
+
+    with store.running():
+        file = record(tmp_path, talk, store=store)
+    identical(file)
+    assert [line["event"] for line in lines(file) if line["kind"] == "feed"][-1] == "Interrupt"
+    assert lines(file)[0]["stored"] is True
+
+
 def test_a_core_that_fails_is_replayed(tmp_path: Path) -> None:
     async def talk(booth: Booth) -> None:
         guest = await booth.guest()
@@ -255,7 +275,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=25))
 def test_any_talk_is_replayed(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]) -> None:
     async def talk(booth: Booth) -> None:

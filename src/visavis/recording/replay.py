@@ -125,7 +125,6 @@ class _Player:
         self._times: list[int] = []
         self._tape = Tape(self._put, lambda: None)
         self._lines: dict[int, _Line] = {}
-        self._client: Any = self._tape
         self._jobs: dict[int, Callable[[], ev.Animated]] = {}
         self._session = self._open(header)
 
@@ -170,7 +169,7 @@ class _Player:
                 wire = WidgetWire(line["session"], self._media)
                 wire.extended, wire.binary, wire.array = line["extended"], line["binary"], line["array"]
                 tape = self._tape.join(wire, at)
-                self._client = self._lines[line["line"]] = _Line(wire, tape, self._ms)
+                self._lines[line["line"]] = _Line(wire, tape, self._ms)
             case "in":
                 self._take(self._lines[line["line"]].wire, message_of(line), at)
             case "say":
@@ -178,15 +177,13 @@ class _Player:
             case "config":
                 self._lines[line["line"]].configure(line)
             case "attach":
-                self._session.attach(self._client, at)
+                self._session.attach(self._lines[max(self._lines)], at)
             case "detach":
                 self._session.leave(at)
             case "feed":
                 self._session.feed(self._moved(unpack(line)), at)
             case "told":
                 self._session.tell(unpack(line))
-            case "live":
-                self._session.live = bool(line["live"])
 
     def _take(self, wire: WidgetWire, message: Message, at: float) -> None:
         try:

@@ -36,21 +36,10 @@ class Tape:
     def detached(self, at: float) -> None:
         self._put("detach", {"t": at}, 0)
 
-    def live(self, live: bool, at: float) -> None:
-        """Replies that begin are, or are not, played as they arrive."""
-        self._put("live", {"t": at, "live": live}, 0)
-
     # -- outputs -------------------------------------------------------------------------------------------
     def asked(self, event: ev.ToAgent) -> None:
         """The agent is told something."""
         self._put("asked", {"event": event}, 100)
-
-    def put(self, event: ev.ToClient) -> None:
-        """The client is told something in a dialect whose messages are not on this tape; so is `drop`."""
-        self._put("shown", {"event": event}, _size(event))
-
-    def drop(self, turn: int) -> None:
-        self._put("drop", {"turn": turn}, 0)
 
     def join(self, wire: WidgetWire, at: float) -> LineTape:
         """Another connection of the widget dialect takes its place."""
@@ -92,12 +81,10 @@ class LineTape:
         self._put("drop", {"line": self._line, "turn": turn}, 0)
 
 
-def _size(event: ev.Event | ev.ToClient) -> int:
+def _size(event: ev.Event) -> int:
     match event:
         case ev.UserAudio(pcm) | ev.ReplyAudio(_, pcm):
             return len(pcm)
         case ev.Animated(_, weights):
             return weights.nbytes
-        case ev.Frames(_, _, pcm, weights):
-            return len(pcm) + weights.nbytes
     return 100
