@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from visavis.security.users import TRIES
+from visavis.server.api_errors import RETRY_AFTER
 
 WAIT = 20.0
 PAGE = "https://shop.example"
@@ -265,6 +266,7 @@ def test_so_many_conversations_of_one_token(http: httpx2.Client) -> None:
     answers = [http.post("/api/v1/sessions", json={}, headers=mine) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[2].json()["code"] == "TOO_MANY_SESSIONS"
+    assert answers[2].headers["retry-after"] == str(RETRY_AFTER)
     for answer in answers[:2]:
         http.delete(f"/api/v1/sessions/{answer.json()['session_id']}", headers=mine)
     assert http.post("/api/v1/sessions", json={}, headers=mine).status_code == 201

@@ -38,7 +38,7 @@ STATUS = {
 STATUSES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 """Codes of what the framework refuses."""
 RETRY_AFTER = 30
-"""Seconds after which a full server may have room, or one that stops is back."""
+"""Seconds after which there may be room on a full server, or for one session more, or one that stops is back."""
 
 
 class ApiError(Exception):
@@ -75,5 +75,5 @@ def refuse(request: Request, error: Exception) -> Response:
         case _:
             raise error
     request.app.state.metrics.refused(code)
-    headers = {"Retry-After": str(RETRY_AFTER)} if STATUS.get(code) == 503 else None
+    headers = {"Retry-After": str(RETRY_AFTER)} if STATUS.get(code) in (429, 503) else None
     return JSONResponse({"code": code, "message": message}, STATUS.get(code, 422), headers=headers)
