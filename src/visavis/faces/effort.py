@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.faces.framing import PeakHold
 from visavis.faces.mel import BANDS, CENTRES, HOPS, RATE, SAMPLES, Features
 
 LOW, HIGH = 500.0, 2500.0
@@ -20,26 +22,29 @@ SILENCE = -60.0
 """Decibels that no sound falls below."""
 MOST = 1.1
 
-_HEARD = (CENTRES > LOW) & (CENTRES < HIGH)
+_FIRST, _LAST = np.searchsorted(CENTRES, [LOW, HIGH]).tolist()
 _FPS = RATE // SAMPLES
 
 
 class Effort:
-    """One voice: features -> how far its mouth is open, `ahead` frames behind them."""
+    """One voice: features -> how far its mouth is open, `ahead` frames (2 or more) behind them."""
 
     def __init__(self, ahead: int) -> None:
-        self._loudest, self._quietest = PeakHold(FADE / _FPS, SILENCE), PeakHold(RISE / _FPS, -np.inf)
-        self._power = np.zeros(ahead + 1)
+        self._loudest, self._quietest = SILENCE, math.inf
+        self._power = deque([0.0] * (ahead + 1), ahead + 1)
 
     def __call__(self, mel: Features) -> NDArray[np.float32]:
         """float32[frames] in 0..`MOST`: 0 rests, 1 is as loud as this voice gets."""
-        power = np.exp(mel.reshape(-1, HOPS, BANDS)[:, :, _HEARD]).sum(2).mean(1).astype(np.float64)
-        level, count = 10 * np.log10(power), len(power)
-        known = np.concatenate([self._power, power])
-        self._power = known[count:]
+        bands = np.exp(mel.reshape(-1, HOPS, BANDS)[:, :, _FIRST:_LAST])
+        # A few frames at a time: plain numbers are faster here than arrays.
+        return np.array([self._next(power) for power in bands.sum((1, 2)).tolist()], np.float32)
+
+    def _next(self, power: float) -> float:
+        level = 10 * math.log10(power)
+        self._loudest = max(level, self._loudest - FADE / _FPS)
+        self._quietest = min(level, self._quietest + RISE / _FPS)
         # the frame that is drawn and a half of either neighbour: as long as a mouth takes
-        now = 10 * np.log10((known[:count] + 2 * known[1 : count + 1] + known[2 : count + 2]) / 4 + 1e-9)
-        loudest, quietest = self._loudest(level), -self._quietest(-level)
-        shut = np.maximum(loudest - RANGE, quietest + ABOVE_NOISE)
-        effort: NDArray[np.float64] = np.clip((now - shut) / np.maximum(loudest - shut, LEAST), 0.0, MOST)
-        return effort.astype(np.float32)
+        now = 10 * math.log10((self._power[0] + 2 * self._power[1] + self._power[2]) / 4 + 1e-9)
+        self._power.append(power)
+        shut = max(self._loudest - RANGE, self._quietest + ABOVE_NOISE)
+        return min(max((now - shut) / max(self._loudest - shut, LEAST), 0.0), MOST)

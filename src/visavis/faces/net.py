@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -97,10 +98,9 @@ class NetStream:
 
 def _opened(weights: Weights, effort: NDArray[np.float32]) -> Weights:
     """The weights with a share of their opening from `effort`, float32[n, 1], unless lips are closed."""
-    jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
-    closed = np.clip(weights[:, [close]] / np.maximum(weights[:, [jaw]], 1e-3), 0.0, 1.0)
-    weights[:, _OPENING] += EFFORT * (effort * (1 - closed) * _WIDEST - weights[:, _OPENING])
-    weights[:, [close]] = weights[:, [jaw]] * closed
+    closed = np.minimum(weights[:, _CLOSE] / np.maximum(weights[:, _JAW], 1e-3), 1.0)
+    weights = weights * _HEARD + effort * (1 - closed) * _EFFORT
+    weights[:, _CLOSE] = weights[:, _JAW] * closed
     return weights
 
 
@@ -120,14 +120,16 @@ def load(settings: Settings) -> NetEngine:
     return engine
 
 
-def _gains() -> NDArray[np.float32]:
-    gains = np.ones(COUNT, np.float32)
-    for channel, shapes in CHANNELS.items():
-        gains[[INDEX[shape] for shape in shapes]] = GAINS[channel]
-    gains[INDEX["mouthClose"]] = GAINS["jaw"]  # lips meet where the jaw is
-    return gains
+def _shapes(channels: Mapping[str, float], others: float) -> NDArray[np.float32]:
+    """float32[52]: the value of each channel for its blendshapes."""
+    values = np.full(COUNT, others, np.float32)
+    for channel, value in channels.items():
+        values[[INDEX[shape] for shape in CHANNELS[channel]]] = value
+    return values
 
 
-_GAINS = _gains()
-_OPENING = [INDEX[shape] for channel in WIDEST for shape in CHANNELS[channel]]
-_WIDEST = np.array([most for channel, most in WIDEST.items() for _ in CHANNELS[channel]], np.float32)
+_JAW, _CLOSE = (slice(INDEX[shape], INDEX[shape] + 1) for shape in ("jawOpen", "mouthClose"))
+_GAINS = _shapes(GAINS, 1.0)
+_GAINS[_CLOSE] = GAINS["jaw"]  # lips meet where the jaw is
+_HEARD = _shapes(dict.fromkeys(WIDEST, 1 - EFFORT), 1.0)
+_EFFORT = np.float32(EFFORT) * _shapes(WIDEST, 0.0)
