@@ -38,7 +38,7 @@ STATUS = {
 STATUSES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 """Codes of what the framework refuses."""
 RETRY_AFTER = 30
-"""Seconds after which there may be room on a full server, or for one session more, or one that stops is back."""
+"""Seconds after which a full server, or a caller with many sessions, may have room, or a server is back."""
 
 
 class ApiError(Exception):
