@@ -16,7 +16,11 @@ from visavis.video.head_motion import Pose
 from visavis.video.renderer import Software
 
 AVATARS = ("mia", "daniel", "amara", "kenji", "elena", "pip")
-STILLS: dict[str, Size] = {"poster": (1280, 640), "thumb": (256, 256)}
+STILLS: dict[str, tuple[Size, Size]] = {
+    "poster": ((1280, 640), (1280, 640)),
+    "thumb": ((336, 336), (256, 256)),
+}
+"""How large the person is drawn, and how much of the middle, from just below the top, is kept."""
 
 
 def webp(picture: Picture) -> bytes:
@@ -33,9 +37,11 @@ def webp(picture: Picture) -> bytes:
 def main() -> None:
     engine = Software()
     for name in AVATARS:
-        for still, size in STILLS.items():
+        for still, (size, (width, height)) in STILLS.items():
+            picture = engine.renderer(name, size).draw(neutral(1)[0], Pose())
+            top, left = (size[1] - height) // 16, (size[0] - width) // 2
             path = built_in(name).with_name(f"{still}.webp")
-            path.write_bytes(webp(engine.renderer(name, size).draw(neutral(1)[0], Pose())))
+            path.write_bytes(webp(picture[top : top + height, left : left + width]))
             print(f"{path.parent.name}/{path.name}: {path.stat().st_size // 1000} kB")
 
 
