@@ -191,6 +191,15 @@ describe("a conversation over a session", () => {
     expect(end).toMatchObject({ type: "end_audio" });
   });
 
+  it("says whether a button is held, also while the microphone is on", async () => {
+    const { client } = await talk();
+    client.startAudio(16000, { handsFree: false });
+    client.startAudio(16000);
+    expect(socket().sent.slice(-2)).toMatchObject([
+      { type: "start_audio", hands_free: false }, { type: "start_audio", hands_free: true },
+    ]);
+  });
+
   it("goes on in the same session after a lost line, and in a new one after its end", async () => {
     const { client } = await talk();
     const sessions: object[] = [];

@@ -77,6 +77,14 @@ describe("the microphone's button", () => {
     expect(microphone.stop).toHaveBeenCalledOnce();
   });
 
+  it("is held when it was held, also if the page was too busy to notice", async () => {
+    press();
+    vi.setSystemTime(Date.now() + 1000);
+    release();
+    await wait(0);
+    expect(told).toEqual(["held", true, "end", false]);
+  });
+
   it("is switched on and off by taps", async () => {
     press();
     await wait(100);

@@ -245,6 +245,22 @@ describe("the video view", () => {
     expect(url).toBe("wss://talk.example.org/face/api/v1/sessions/abc/ws?token=one");
   });
 
+  it("keeps its session when the token has run out", async () => {
+    const audio = { input_sample_rate: 16000, output_sample_rate: 24000 };
+    others = [json({ session_id: "abc", fps: 25, audio }, 201)];
+    const lines: { url: string; onclose(event: { code: number; reason: string }): void }[] = [];
+    const names = ["one", "two"];
+    void begin(new ApiTransport({
+      server: SERVER, token: () => names.shift()!,
+      createSocket: (url) => (lines.push({ url, onclose() {} }), lines.at(-1) as unknown as WebSocket),
+    }));
+    await vi.advanceTimersByTimeAsync(0);
+    lines[0]!.onclose({ code: 1008, reason: "UNAUTHORIZED: The token has expired; get a new one." });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(lines.map(({ url }) => url.slice(-13))).toEqual(["/ws?token=one", "/ws?token=two"]);
+    expect(asked).toEqual(["POST /face/api/v1/sessions Bearer one"]);
+  });
+
   it("says why there is no session", async () => {
     others = [json({}, 401)];
     tokens = [json({ message: FORBIDDEN }, 403)];
@@ -263,7 +279,9 @@ describe("the video view", () => {
     const creating = transport.begin();
     await transport.cast("pip");
     await creating;
+    await vi.advanceTimersByTimeAsync(0);
     await transport.cast("pip");
+    expect(asked).toHaveLength(2);
     await transport.cast("elena");
     expect(asked).toEqual([
       "POST /face/api/v1/sessions Bearer mine",

@@ -105,6 +105,11 @@ export class AvatarChatClient extends Emitter<ApiEvents> {
     if (this.connected) this.socket!.send(samples as Int16Array<ArrayBuffer>);
   }
 
+  /** A button is held (unless `handsFree`) while the user speaks: what is sent from now on ends with `endAudio` alone. */
+  startAudio({ handsFree = true }: { handsFree?: boolean } = {}): void {
+    this.send("start_audio", { hands_free: handsFree });
+  }
+
   /** What was said is complete: answer now. */
   endAudio(): void {
     this.send("end_audio");

@@ -176,7 +176,7 @@ export class VisavisAvatar extends Base {
     const view = chooseView(video === null ? null : video === "never" ? "webgl" : "video");
     const avatar = this.getAttribute("avatar") ?? undefined;
     const { getToken } = this;
-    const token = getToken ? () => this.getToken?.() ?? getToken() : (this.getAttribute("token") ?? undefined);
+    const token = getToken ? () => (this.getToken ?? getToken)() : (this.getAttribute("token") ?? undefined);
     const talk = (this.talk = openTalk(view, { server: this.home, token, avatar }));
     if (this.hasAttribute("muted")) talk.player.volume = 0;
     this.tell(talk);

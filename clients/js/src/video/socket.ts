@@ -111,7 +111,7 @@ class ApiSocket {
       case "audio_stream_start": {
         const wanted = this.session!.audio.input_sample_rate;
         this.decimator = new Decimator(message.sampleRate as number, wanted);
-        return;
+        return this.client?.startAudio({ handsFree: message.handsFree !== false });
       }
       case "audio_stream_end":
         return this.client?.endAudio();
