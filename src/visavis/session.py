@@ -358,6 +358,7 @@ class Session:
                     task_status.started()
                     async for event in agent:
                         self._hear(event)
+                    tasks.cancel_scope.cancel()
                 self._fail("AGENT_GONE", "The agent has left the conversation.")
         except Exception as error:
             problem = for_people(error)
