@@ -212,6 +212,20 @@ def test_a_turn_is_shown_with_its_sound_between_idle_faces() -> None:
     watch(test)
 
 
+def test_a_word_too_short_to_wait_for_is_heard_when_it_is_whole() -> None:
+    async def test(show: Show) -> None:
+        viewer = Frames()
+        show.stream.join(viewer)
+        show.portrait.put(spoken(1, 0))
+        await frames(4.5)
+        assert not any(viewer.sound)
+        show.portrait.put(ev.AudioEnded(1))
+        await frames(4)
+        assert viewer.sound.count(100) == 1
+
+    watch(test)
+
+
 def test_every_frame_is_as_long_as_its_place_in_the_stream() -> None:
     media = Media(44_100, 32)  # 1378.125 samples a frame
 
