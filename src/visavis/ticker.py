@@ -28,7 +28,9 @@ class Ticker:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Ticking]] = []
         self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._when = 0.0
+        """Of the timer, which does not tell on every event loop."""
 
     def watch(self, session: Ticking) -> None:
         """See to it that `session.tick` is called at its deadline; call again whenever that changes."""
@@ -45,10 +47,10 @@ class Ticker:
         now, due = loop.time(), self._heap[0][0]
         when = now + max(PERIOD, due - now)
         if self._timer is not None:
-            if self._timer.when() <= when + PERIOD / 2:
+            if self._when <= when + PERIOD / 2:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(when, self._tick)
+        self._timer, self._when = loop.call_at(when, self._tick), when
 
     def _tick(self) -> None:
         self._timer = None
