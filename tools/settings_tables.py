@@ -53,9 +53,10 @@ def _rows(section: str, told: dict[tuple[str, str], str]) -> list[str]:
 
 def _told() -> dict[tuple[str, str], str]:
     """What the code says of each setting: (class, field) -> the sentences below it."""
-    tree = ast.parse(Path(code.__file__).read_text(encoding="utf-8"))
+    files = (file for folder in code.__path__ for file in sorted(Path(folder).glob("*.py")))
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files)
     found = {}
-    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+    for kind in (node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, below in zip(kind.body, kind.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                 text = ast.get_docstring(ast.Module([below], [])) if isinstance(below, ast.Expr) else None
