@@ -124,8 +124,16 @@ class Client:
             if len(answer.frames) >= moment and not answer.disturbed and fault != "none":
                 answer.disturbed = True
                 if fault == "cut":
+                    await self._report(socket, answer)
                     return
                 await self._disturb(socket, fault)
+
+    async def _report(self, socket: ClientConnection, answer: Answer) -> None:
+        """What was heard; without it a server goes by its schedule, and what was under way would be lost."""
+        await _send(socket, type="playback", turnId=answer.turn, frameIndex=max(answer.frames))
+        await _send(socket, type="ping")
+        while not answer.over and (message := await self._next(socket))["type"] != "pong":
+            answer.take(message)
 
     async def _disturb(self, socket: ClientConnection, fault: str) -> None:
         match fault:
@@ -159,24 +167,24 @@ class Answer:
         self.question = question
         self.frames: dict[int, bytes] = {}
         self.over = self.interrupted = self.disturbed = False
-        self._turn = ""
+        self.turn = ""
 
     def take(self, message: dict[str, Any]) -> bool:
         """False when the message is somebody else's."""
         match message["type"]:
             case "audio_start":
-                mine = self._turn in ("", message["turnId"])
-                self._turn = message["turnId"]
+                mine = self.turn in ("", message["turnId"])
+                self.turn = message["turnId"]
                 return mine
             case "sync_frame":
                 sound = base64.b64decode(message["audio"])
                 known = self.frames.setdefault(message["frameIndex"], sound)
-                return message["turnId"] == self._turn and known == sound
+                return message["turnId"] == self.turn and known == sound
             case "transcript_done" if message["role"] == "user":
                 return bool(message["text"] == self.question)
             case "transcript_done":
                 self.over, self.interrupted = True, message.get("interrupted", False)
-                return bool(message["turnId"] == self._turn)
+                return bool(message["turnId"] == self.turn)
         return True
 
 
@@ -230,7 +238,7 @@ def main() -> None:
     rows = [
         Row("answers", "", [found.answers]),
         Row("of them interrupted", "", [found.interrupted]),
-        Row("sound heard", "h", [found.samples / marked.OUTPUT_RATE / 3600]),
+        Row("sound heard", "h", [found.samples / marked.MEDIA.rate / 3600]),
         Row("samples lost or wrong", "", [found.lost]),
         Row("messages of another session", "", [found.crossed]),
         Row("questions without an answer", "", [found.unanswered]),

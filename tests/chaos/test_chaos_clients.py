@@ -193,7 +193,7 @@ def test_a_client_that_floods(flood: str | bytes, tmp_path: Path) -> None:
 def test_the_clock_of_the_wall_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is set an hour forward and back while somebody talks; no frame comes earlier or later for it."""
     wall, wall_ns = time.time, time.time_ns
-    arrivals: list[list[float]] = []
+    arrivals: list[list[int]] = []
     offset = 0.0
 
     async def happening(app: FastAPI) -> None:
