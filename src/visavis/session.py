@@ -24,7 +24,7 @@ from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
 from visavis.security.limits import Bucket
 from visavis.stages import Message
-from visavis.ticker import Ticker
+from visavis.ticker import Look, Ticker
 from visavis.tools.toolbox import Toolbox
 
 AGENT_BACKLOG = 512
@@ -102,7 +102,7 @@ class Session:
         in, with its time, and what the agent is told."""
         self.id, self.tape = id, tape
         self._hearing, self._deaf = hearing, False
-        self.wake: float | None = None
+        self.look: Look | None = None
         self.closed = self._failed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
         self._brief = replace(brief or parts.brief, tools=parts.tools.declared, library=parts.library)
@@ -170,6 +170,7 @@ class Session:
         """End the session and everything it opened."""
         self._hush()
         self.closed = True
+        self._parts.ticker.forget(self)
         self._scope.cancel()
 
     def _hush(self) -> None:

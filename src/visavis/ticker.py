@@ -10,9 +10,19 @@ PERIOD = 1 / 120
 """Seconds between two looks at the deadlines: a quarter of a frame."""
 
 
+class Look:
+    """One at a session, at `due`; without a session it is not needed any more."""
+
+    __slots__ = ("due", "session")
+
+    def __init__(self, due: float, session: Ticking) -> None:
+        self.due = due
+        self.session: Ticking | None = session
+
+
 class Ticking(Protocol):
-    wake: float | None
-    """When the ticker will look at it; the ticker's own note."""
+    look: Look | None
+    """The ticker's next one at it; the ticker's own note."""
 
     @property
     def deadline(self) -> float | None: ...
@@ -26,7 +36,7 @@ class Ticker:
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Ticking]] = []
+        self._heap: list[tuple[float, int, Look]] = []
         self._count = 0
         self._timer: asyncio.Handle | None = None
         self._when = 0.0
@@ -35,12 +45,19 @@ class Ticker:
     def watch(self, session: Ticking) -> None:
         """See to it that `session.tick` is called at its deadline; call again whenever that changes."""
         due = session.deadline
-        if due is None or (session.wake is not None and session.wake <= due):
+        if due is None or (session.look is not None and session.look.due <= due):
             return  # a look that comes too early only looks again
-        session.wake = due
+        self.forget(session)
+        session.look = Look(due, session)
         self._count += 1
-        heapq.heappush(self._heap, (due, self._count, session))
+        heapq.heappush(self._heap, (due, self._count, session.look))
         self._schedule()
+
+    def forget(self, session: Ticking) -> None:
+        """Look at it no more, and hold it no longer."""
+        if session.look is not None:
+            session.look.session = None
+            session.look = None
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
@@ -56,10 +73,10 @@ class Ticker:
         self._timer = None
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
-            due, _, session = heapq.heappop(self._heap)
-            if due != session.wake:
-                continue  # an earlier look took its place
-            session.wake = None
+            session = heapq.heappop(self._heap)[2].session
+            if session is None:
+                continue
+            session.look = None
             if session.deadline is not None and session.deadline <= now:
                 session.tick(now)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from visavis.ticker import PERIOD, Ticker
+from visavis.ticker import PERIOD, Look, Ticker
 
 
 class Plain:
@@ -21,7 +21,7 @@ class Loop(asyncio.SelectorEventLoop):
 class Often:
     """Has something to do soon again."""
 
-    wake: float | None = None
+    look: Look | None = None
 
     def __init__(self, ticker: Ticker) -> None:
         self._ticker, self.ticks = ticker, 0
