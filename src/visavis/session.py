@@ -26,6 +26,7 @@ from visavis.security.limits import Bucket
 from visavis.stages import Message
 from visavis.ticker import Look, Ticker
 from visavis.tools.toolbox import Toolbox
+from visavis.well_formed import well_formed
 
 AGENT_BACKLOG = 512
 """Events that may wait for an agent; microphone audio comes in pieces of about 0.1 s."""
@@ -358,7 +359,7 @@ class Session:
                     tasks.start_soon(self._forward, agent)
                     task_status.started()
                     async for event in agent:
-                        self._hear(event)
+                        self._hear(well_formed(event))
                     tasks.cancel_scope.cancel()
                 self._fail("AGENT_GONE", "The agent has left the conversation.")
         except Exception as error:
@@ -371,6 +372,7 @@ class Session:
         finally:
             self._hush()
             self.closed = True
+            self._parts.ticker.forget(self)
             self._asks_in.close()
             self._asks.close()
             self._on_end()

@@ -270,6 +270,9 @@ class _Nobody:
     def watch(self, session: Session) -> None:
         pass
 
+    def forget(self, session: Session) -> None:
+        pass
+
 
 class _Unmoved:
     """Opens faces that are not moved."""
