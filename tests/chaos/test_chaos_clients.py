@@ -209,7 +209,7 @@ def test_the_clock_of_the_wall_does_not_matter(tmp_path: Path, monkeypatch: pyte
                     offset = next(jumps)
             await asking
             (ledger,) = guest.of("turn_metrics")
-            assert 0 <= ledger["firstFrame"] <= ledger["played"] < 5000
+            assert 0 <= ledger["firstAudio"] <= ledger["firstFrame"] <= ledger["sent"] < 5000
             arrivals.append(counts)
 
     monkeypatch.setattr(time, "time", lambda: wall() + offset)
