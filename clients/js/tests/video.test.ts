@@ -1,24 +1,34 @@
 import { describe, expect, it } from "vitest";
 import { Decimator } from "../src/video/decimator";
-import { forgettable, keepUp, WANTED } from "../src/video/edge";
+import { cushion, FARTHEST, forgettable, keepUp, NEAREST } from "../src/video/edge";
 import { takeDue } from "../src/video/pictures";
 
 describe("staying near the newest moment", () => {
   it("begins near the end of what is there", () => {
-    expect(keepUp(0, 100, 104, 1)).toEqual({ rate: 1, seek: 104 - WANTED });
+    expect(keepUp(0, 100, 104, 1)).toEqual({ rate: 1, seek: 104 - NEAREST });
     expect(keepUp(0, 100, 100.1, 1)).toEqual({ rate: 1, seek: 100 });
   });
 
   it("hurries when it is late, until it is not", () => {
-    expect(keepUp(10, 0, 10.5, 1)).toEqual({ rate: 1 });
-    expect(keepUp(10, 0, 10.7, 1)).toEqual({ rate: 1.1 });
-    expect(keepUp(10, 0, 10.5, 1.1)).toEqual({ rate: 1.1 });
-    expect(keepUp(10, 0, 10.25, 1.1)).toEqual({ rate: 1 });
+    expect(keepUp(10, 0, 10.25, 1)).toEqual({ rate: 1 });
+    expect(keepUp(10, 0, 10.5, 1)).toEqual({ rate: 1.1 });
+    expect(keepUp(10, 0, 10.2, 1.1)).toEqual({ rate: 1.1 });
+    expect(keepUp(10, 0, 10.1, 1.1)).toEqual({ rate: 1 });
   });
 
   it("jumps when it is lost, and not when it merely waits", () => {
-    expect(keepUp(10, 0, 13, 1)).toEqual({ rate: 1, seek: 13 - WANTED });
+    expect(keepUp(10, 0, 13, 1)).toEqual({ rate: 1, seek: 13 - NEAREST });
     expect(keepUp(10, 0, 10, 1)).toEqual({ rate: 1 });
+  });
+
+  it("stays farther behind a stream that runs dry, and comes nearer again slowly", () => {
+    const dry = cushion(NEAREST, true);
+    expect(dry).toBeCloseTo(1.5 * NEAREST);
+    expect(keepUp(10, 0, 10.4, 1, dry)).toEqual({ rate: 1 });
+    expect(cushion(dry, false)).toBeLessThan(dry);
+    expect(cushion(dry, false)).toBeGreaterThan(0.99 * dry);
+    expect(cushion(NEAREST, false)).toBe(NEAREST);
+    expect(cushion(FARTHEST, true)).toBe(FARTHEST);
   });
 
   it("forgets what was seen long ago", () => {

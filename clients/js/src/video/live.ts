@@ -1,7 +1,7 @@
 /** A live stream in a `<video>`: appended to one SourceBuffer, old parts forgotten, always near its newest moment. */
 
 import { Tokens, type TokenSource } from "../tokens";
-import { forgettable, keepUp, WANTED } from "./edge";
+import { cushion, forgettable, keepUp, NEAREST } from "./edge";
 
 const TYPE = 'video/webm; codecs="vp8,opus"';
 const TICK_MS = 100;
@@ -14,6 +14,9 @@ export class LiveVideo {
   private queue: BufferSource[] = [];
   private loading: AbortController | null = null;
   private jump: { from: number; done: () => void } | null = null;
+  /** Seconds behind the newest moment that are wanted, and whether the stream ran dry since the last look. */
+  private wanted = NEAREST;
+  private dry = false;
   private readonly timer: ReturnType<typeof setInterval>;
 
   /** Whether this browser can play the stream. */
@@ -27,6 +30,7 @@ export class LiveVideo {
     private readonly onTick: () => void = () => undefined,
   ) {
     video.playsInline = true;
+    video.addEventListener("waiting", () => (this.dry = video.currentTime > 0 && !video.seeking));
     this.timer = setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -103,9 +107,11 @@ export class LiveVideo {
     const { video } = this;
     const { buffered } = video;
     const last = buffered.length - 1;
+    this.wanted = cushion(this.wanted, this.dry);
+    this.dry = false;
     if (last >= 0) {
       const start = buffered.start(last);
-      const { rate, seek } = keepUp(video.currentTime, start, buffered.end(last), video.playbackRate);
+      const { rate, seek } = keepUp(video.currentTime, start, buffered.end(last), video.playbackRate, this.wanted);
       video.playbackRate = rate;
       if (this.jump) this.leap(start, buffered.end(last));
       else if (seek !== undefined) this.seek(seek);
@@ -116,7 +122,7 @@ export class LiveVideo {
   /** Once something newer is here, go there. */
   private leap(start: number, end: number): void {
     const { from, done } = this.jump!;
-    if (end - from < WANTED / 2) return;
+    if (end - from < NEAREST) return;
     this.jump = null;
     this.seek(Math.max(start, from));
     done();
