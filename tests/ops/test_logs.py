@@ -32,10 +32,13 @@ def lines(stream: io.StringIO | str) -> list[dict[str, Any]]:
 class Talkative(Puppet):
     """An agent that logs what it does, on the loop and in a thread."""
 
+    logged = 0
+
     async def send(self, event: ev.ToAgent) -> None:
         await super().send(event)
         structlog.get_logger().info("loop")
         await anyio.to_thread.run_sync(lambda: structlog.get_logger().info("thread"))
+        self.logged += 1
 
 
 def test_whatever_is_logged_while_a_session_runs_names_it_and_its_turn() -> None:
@@ -50,7 +53,8 @@ def test_whatever_is_logged_while_a_session_runs_names_it_and_its_turn() -> None
             agent.speak(1.0)
             await anyio.sleep(2)
             talk.feed(ev.UserText("two"))
-            await anyio.sleep(0.1)
+            while agent.logged < 2:  # the thread does not run on the virtual clock
+                await anyio.sleep(0.1)
 
     run(main())
     structlog.get_logger().info("elsewhere")

@@ -54,6 +54,8 @@ _PEER: Responses = {
         "headers": {"Location": {"description": "DELETE ends the peer.", "schema": {"type": "string"}}},
     }
 }
+ENDING = 5.0
+"""Seconds that the end of a session is waited for."""
 _LIVE = {
     "video/webm": BINARY,
     "multipart/x-mixed-replace": BINARY,
@@ -208,8 +210,10 @@ class ApiRoutes:
         return Response(vtt, media_type="text/vtt")
 
     async def end(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
-        """End the session, and whatever is being said in it."""
+        """End the session, and whatever is being said in it; its place is free when this is answered."""
         _talks(request).end(talk)
+        with anyio.move_on_after(ENDING):
+            await talk.seat.ended.wait()
         return Response(status_code=204)
 
     def _described(self, request: Request, talk: Talk) -> dict[str, Any]:
