@@ -20,13 +20,13 @@ from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
+from visavis.json_values import well_formed
 from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
 from visavis.security.limits import Bucket
 from visavis.stages import Message
 from visavis.ticker import Look, Ticker
 from visavis.tools.toolbox import Toolbox
-from visavis.well_formed import well_formed
 
 AGENT_BACKLOG = 512
 """Events that may wait for an agent; microphone audio comes in pieces of about 0.1 s."""

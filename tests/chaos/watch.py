@@ -9,8 +9,9 @@ import re
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,27 +68,33 @@ def alarms() -> Iterator[Alarms]:
         structlog.configure(**kept)
 
 
+POOLED = "AnyIO worker thread"
+"""Threads that are kept for the next work: a pool, which is bounded."""
+
+
 @dataclass(frozen=True)
 class Census:
-    """What a server holds."""
+    """What a server holds, and the process that it runs in, by kind."""
 
-    sessions: int
-    talks: int
-    lines: int
-    tasks: int
-    threads: int
-    files: int
-    temporary: int
+    held: Counter[str]
 
     @classmethod
     def of(cls, app: FastAPI) -> Census:
         gc.collect()
-        return cls(
-            len(app.state.sessions),
-            len(app.state.talks),
-            len(app.state.lines),
-            len(asyncio.all_tasks()),
-            threading.active_count(),
-            len(list(FILES.iterdir())) if FILES.is_dir() else 0,
-            len(list(Path(tempfile.gettempdir()).glob("visavis-*"))),
-        )
+        state = app.state
+        held = Counter(sessions=len(state.sessions), talks=len(state.talks), lines=len(state.lines))
+        held.update(f"task {task.get_coro()}".split(" at 0x")[0] for task in asyncio.all_tasks())
+        held.update(f"thread {thread.name}" for thread in threading.enumerate() if thread.name != POOLED)
+        held.update(f"file {opened}" for opened in _files())
+        held.update(temporary=len(list(Path(tempfile.gettempdir()).glob("visavis-*"))))
+        return cls(held)
+
+    def left(self, before: Census) -> dict[str, int]:
+        """What there is more of than before; what earlier tests left behind may meanwhile have gone."""
+        return dict(self.held - before.held)
+
+
+def _files() -> Iterator[str]:
+    for entry in FILES.iterdir() if FILES.is_dir() else ():
+        with suppress(FileNotFoundError):  # the folder itself, opened to list it
+            yield str(entry.readlink()).split(":")[0]  # sockets and pipes have numbers

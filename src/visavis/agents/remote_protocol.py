@@ -12,7 +12,7 @@ import orjson
 import pybase64
 
 from visavis import events as ev
-from visavis.nesting import LEVELS, too_deep
+from visavis.json_values import LEVELS, too_deep
 from visavis.stages import Message as Said
 from visavis.tools import Tool
 

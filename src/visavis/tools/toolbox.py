@@ -20,7 +20,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from visavis import events as ev
-from visavis.nesting import too_deep
+from visavis.json_values import too_deep
 from visavis.tools import Tool
 
 LONGEST_ARGUMENTS = 32_000

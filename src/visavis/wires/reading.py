@@ -8,7 +8,7 @@ import orjson
 import pybase64
 
 from visavis import events as ev
-from visavis.nesting import LEVELS, too_deep
+from visavis.json_values import LEVELS, too_deep
 from visavis.wires import BadMessage
 
 _T = TypeVar("_T", str, int)

@@ -1,8 +1,9 @@
-"""Halves of surrogate pairs, which providers can send and nobody can write."""
+"""Halves of surrogate pairs and endless nesting, which providers can send and nobody can write."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import anyio
 import numpy as np
@@ -12,7 +13,7 @@ from tests import vtime
 from tests.shell import Puppet, session
 
 from visavis import events as ev
-from visavis.well_formed import well_formed
+from visavis.json_values import LEVELS, too_deep, well_formed
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 JSON = st.recursive(
@@ -40,6 +41,21 @@ def test_two_halves_are_one_character() -> None:
     assert well_formed("\ud83d\ude00 \ud800!") == "😀 \ufffd!"
 
 
+def nested(levels: int) -> Any:
+    value: Any = "\ud800"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_what_goes_too_deep_is_left_for_others_to_refuse() -> None:
+    assert not too_deep(nested(LEVELS))
+    json.dumps(well_formed(nested(LEVELS)), ensure_ascii=False).encode()
+    for levels in (LEVELS + 1, 50_000):
+        assert too_deep(nested(levels))
+        well_formed(ev.ToolCall("c", "nobody", {"deep": nested(levels)}))
+
+
 def test_what_holds_sound_is_not_copied() -> None:
     audio = ev.ReplyAudio("a", b"12", (ev.Word("hé", 0, 1),))
     assert well_formed(audio) is audio
@@ -53,8 +69,9 @@ def test_a_session_tells_a_providers_text_as_far_as_it_can_be_written() -> None:
         async with session(agent) as (_, ear):
             agent.say.send_nowait(ev.UserSaid("\ud800 hi"))
             agent.say.send_nowait(ev.ToolCall("c", "nobody", {"\udfff": ["\ud800"]}))
+            agent.say.send_nowait(ev.ToolCall("d", "nobody", {"deep": nested(5000)}))
             await anyio.sleep(1)
         assert [said.text for said in ear.of(ev.UserTurn)] == ["\ufffd hi"]
-        assert [heard.call for heard in agent.heard if isinstance(heard, ev.ToolResult)] == ["c"]
+        assert [heard.call for heard in agent.heard if isinstance(heard, ev.ToolResult)] == ["c", "d"]
 
     vtime.run(main())
