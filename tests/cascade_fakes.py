@@ -159,7 +159,7 @@ class VirtualWorkers(Workers):
     def idle(self) -> bool:
         return self.running == 0
 
-    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+    async def run(self, call: Callable[..., T], *arguments: Any, due: float | None = None) -> T:
         self.running += 1
         try:
             of = type(getattr(call, "__self__", unwrap(call)))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import anyio
 import pytest
+from tests import vtime
 
 from visavis.workers import Workers
 
@@ -28,14 +33,14 @@ def test_no_more_calls_at_once_than_the_limit() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(workers.run, work)
-            while workers.waited < 3:
+            while workers.queue.waited < 3:
                 await anyio.lowlevel.checkpoint()
             assert not workers.idle
             gate.set()
         return workers
 
     workers = anyio.run(main)
-    assert most <= 2 and workers.calls == 5 and workers.waited == 3 and workers.idle
+    assert most <= 2 and workers.queue.jobs == 5 and workers.queue.waited == 3 and workers.idle
 
 
 def test_results_and_errors_come_through() -> None:
@@ -72,3 +77,85 @@ def test_a_cancelled_caller_gets_no_result() -> None:
         return results
 
     assert anyio.run(main) == []
+
+
+def test_the_most_urgent_waits_least_and_who_gives_up_leaves_its_place() -> None:
+    order: list[str] = []
+    gate = threading.Event()
+
+    async def main() -> Workers:
+        workers = Workers(1)
+        async with anyio.create_task_group() as tasks:
+
+            async def ask(name: str, due: float) -> None:
+                await workers.run(order.append, name, due=due)
+
+            async def give_up(scope: anyio.CancelScope) -> None:
+                with scope:
+                    await ask("given up", 0.0)
+
+            scope = anyio.CancelScope()
+            tasks.start_soon(workers.run, gate.wait, 10)
+            for name, due in (("late", 3.0), ("soon", 1.0), ("between", 2.0)):
+                tasks.start_soon(ask, name, due)
+            tasks.start_soon(give_up, scope)
+            while len(workers.queue) < 4:
+                await anyio.lowlevel.checkpoint()
+            assert workers.queue.before(2.0) == 3
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+            assert workers.queue.before(2.0) == 2
+            gate.set()
+        return workers
+
+    workers = anyio.run(main)
+    assert order == ["soon", "between", "late"]
+    assert workers.queue.jobs == 4 and workers.idle
+
+
+def test_a_place_that_is_given_to_somebody_who_leaves_is_not_lost() -> None:
+    gate = threading.Event()
+
+    async def main() -> int:
+        workers = Workers(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(workers.run, gate.wait, 10)
+            await anyio.lowlevel.checkpoint()
+            scope = anyio.CancelScope()
+
+            async def leave() -> None:
+                with scope:
+                    await workers.run(len, ())
+
+            tasks.start_soon(leave)
+            while len(workers.queue) < 1:
+                await anyio.lowlevel.checkpoint()
+            gate.set()
+            while len(workers.queue):  # until its place is given, and before it knows
+                await asyncio.sleep(0)
+            scope.cancel()
+        return await workers.run(len, "abc")
+
+    assert anyio.run(main) == 3
+
+
+def test_the_delay_follows_from_what_calls_took_and_who_goes_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(call: Callable[[], Any], *, limiter: anyio.CapacityLimiter) -> Any:
+        await asyncio.sleep(1.0)
+        return call()
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", slow)
+
+    async def main() -> list[float]:
+        workers = Workers(2)
+        delays = [workers.delay(5.0)]
+        async with anyio.create_task_group() as tasks:
+            await workers.run(dict)
+            delays.append(workers.delay(5.0))  # nobody is in the way
+            for due in (0.0, 0.0, 4.0, 5.0, 6.0):
+                tasks.start_soon(partial(workers.run, dict, due=due))
+            await asyncio.sleep(0.5)
+            delays += [workers.delay(3.0), workers.delay(5.0), workers.delay(9.0)]
+        return delays
+
+    assert vtime.run(main()) == pytest.approx([0.0, 0.0, 0.5, 1.5, 2.0])

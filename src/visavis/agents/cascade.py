@@ -76,7 +76,7 @@ class Cascade:
             "stages": self.names,
             "language": "detect" if self.stages.asr.detects else self.assistant.language,
             "demo_brain": self.names["llm"] == DEMO_BRAIN,
-            "workers": {"calls": workers.calls, "waited": workers.waited},
+            "workers": workers.queue.status(),
             "problems": problems,
         }
 

@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from visavis.deadlines import Deadlines
 from visavis.events import Animated
 
 
-@dataclass(order=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Job:
-    due: float
-    """When its first frame should leave (seconds, monotonic)."""
-    number: int
-    asked: float = field(compare=False)
-    work: Callable[[], Animated] = field(compare=False)
-    done: Callable[[Animated], None] = field(compare=False)
-    wanted: Callable[[], bool] = field(compare=False)
+    work: Callable[[], Animated]
+    done: Callable[[Animated], None]
 
 
 class Animator:
-    """Jobs wait in a heap ordered by deadline; one runs at a time. Lives on the event loop's thread.
-
-    First come, first served would let one long reply starve all the others before the processor is full.
-    """
+    """Jobs wait in the order of their deadlines; one runs at a time. Lives on the event loop's thread."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._heap: list[Job] = []
-        self._count = 0
+        self.queue: Deadlines[Job] = Deadlines()
         self._busy = False
-        self.jobs = 0
-        self.waited = 0
-        """Jobs that found the worker busy."""
-        self.wait_seconds = 0.0
-        """How long they waited, in all; those that nobody wanted any more are left out."""
-
-    @property
-    def waiting(self) -> int:
-        return len(self._heap)
 
     def status(self) -> dict[str, Any]:
-        return {
-            "waiting": self.waiting,
-            "jobs": self.jobs,
-            "waited": self.waited,
-            "wait_s": round(self.wait_seconds, 3),
-        }
+        return self.queue.status()
 
     def submit(
         self,
@@ -61,26 +38,21 @@ class Animator:
         wanted: Callable[[], bool],
     ) -> None:
         """Run `work` in the worker and `done` with its result on the loop; a job that is no longer `wanted`
-        when its time comes is left out. `work` must not raise."""
-        self._count += 1
-        now = asyncio.get_running_loop().time()
-        heapq.heappush(self._heap, Job(due, self._count, now, work, done, wanted))
+        when its time comes is left out. `due`: when its first frame should leave (seconds, monotonic).
+        `work` must not raise."""
+        self.queue.put(due, Job(work, done), wanted, asyncio.get_running_loop().time())
         if self._busy:
-            self.waited += 1
+            self.queue.waited += 1
         else:
             self._start()
 
     def _start(self) -> None:
-        while self._heap:
-            job = heapq.heappop(self._heap)
-            if job.wanted():
-                loop = asyncio.get_running_loop()
-                self._busy = True
-                self.jobs += 1
-                self.wait_seconds += loop.time() - job.asked
-                result = loop.run_in_executor(self._executor, job.work)
-                result.add_done_callback(partial(self._finish, job))
-                return
+        loop = asyncio.get_running_loop()
+        job = self.queue.take(loop.time())
+        if job is not None:
+            self._busy = True
+            result = loop.run_in_executor(self._executor, job.work)
+            result.add_done_callback(partial(self._finish, job))
 
     def _finish(self, job: Job, result: asyncio.Future[Animated]) -> None:
         self._busy = False

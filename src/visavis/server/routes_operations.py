@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 
 import visavis
+from visavis.deadlines import Deadlines
 from visavis.metrics import Metrics, counter, gauge, percentile
 from visavis.server.api_errors import RETRY_AFTER
 from visavis.settings import Settings
@@ -106,7 +107,7 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield gauge("visavis_redis_down", "1 while limits.redis is set and nothing answers there.", {(): down})
     lost = {(): 0 if redis is None else redis.losses}
     yield counter("visavis_redis_losses", "Times that it went away.", lost)
-    yield from _queues(state.sessions.parts.animator, state.brain.workers)
+    yield from _queues(face=state.sessions.parts.animator.queue, models=state.brain.workers.queue)
     yield from _models(_stages(app))
     pictures = state.pictures.status()
     quality = {(): Quality[pictures["quality"].upper()]}
@@ -123,15 +124,16 @@ def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]
     yield counter("visavis_refused_messages", "Messages of clients that were wrong.", refused, "code")
 
 
-def _queues(face: Any, models: Any) -> Iterable[Metric]:
-    """Of the face worker, and of the threads for models."""
-    calls = {("face",): face.jobs, ("models",): models.calls}
+def _queues(**queues: Deadlines[Any]) -> Iterable[Metric]:
+    """Of the face worker, and of those of the models."""
+    calls = {(name,): queue.jobs for name, queue in queues.items()}
     yield counter("visavis_queue_calls", "Calls that went through a queue.", calls, "queue")
-    waited = {("face",): face.waited, ("models",): models.waited}
+    waited = {(name,): queue.waited for name, queue in queues.items()}
     yield counter("visavis_queue_waited", "Those that had to wait.", waited, "queue")
-    seconds = {("face",): face.wait_seconds, ("models",): models.wait_seconds}
+    seconds = {(name,): queue.wait_seconds for name, queue in queues.items()}
     yield counter("visavis_queue_wait_seconds", "How long they waited, in all.", seconds, "queue")
-    yield gauge("visavis_queue_length", "Jobs that wait now.", {("face",): face.waiting}, "queue")
+    length = {(name,): len(queue) for name, queue in queues.items()}
+    yield gauge("visavis_queue_length", "Jobs that wait now.", length, "queue")
 
 
 def _stages(app: FastAPI) -> dict[str, dict[str, Any]]:

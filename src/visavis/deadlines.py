@@ -1,0 +1,65 @@
+"""Who goes first: what waits for a worker, in the order of when it is needed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(order=True, slots=True)
+class _Waiting(Generic[T]):
+    due: float
+    number: int
+    asked: float = field(compare=False)
+    job: T = field(compare=False)
+    wanted: Callable[[], bool] = field(compare=False)
+
+
+class Deadlines(Generic[T]):
+    """A heap of jobs by when each is due; equal ones in the order of asking. Times are seconds, monotonic.
+
+    First come, first served would let one long reply starve all the others before the processor is full.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[_Waiting[T]] = []
+        self._count = 0
+        self.jobs = 0
+        """Those that were taken."""
+        self.waited = 0
+        """Jobs that found the worker busy; whoever puts them counts them."""
+        self.wait_seconds = 0.0
+        """How long they waited, in all; those that nobody wanted any more are left out."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, due: float, job: T, wanted: Callable[[], bool], now: float) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, _Waiting(due, self._count, now, job, wanted))
+
+    def take(self, now: float) -> T | None:
+        """The most urgent job that is still wanted; None without one."""
+        while self._heap:
+            first = heapq.heappop(self._heap)
+            if first.wanted():
+                self.jobs += 1
+                self.wait_seconds += now - first.asked
+                return first.job
+        return None
+
+    def before(self, due: float) -> int:
+        """How many go before a job that is due then."""
+        return sum(waiting.due <= due and waiting.wanted() for waiting in self._heap)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "waiting": len(self),
+            "jobs": self.jobs,
+            "waited": self.waited,
+            "wait_s": round(self.wait_seconds, 3),
+        }
