@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.player import Player
+from visavis.capacity.player import Player
 
 CHUNK = 0.1
 """Seconds of microphone sound in a message."""

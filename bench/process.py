@@ -2,69 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-PATIENCE = 120.0
-"""Seconds a server may take to be ready."""
+from visavis.capacity.process import Server, cpu_seconds, ended, memory_mib, server
 
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all threads; Linux, in steps of 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mib(pid: int, field: str = "VmRSS") -> float:
-    """Resident memory of a process now, or at most (`VmHWM`)."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(f"process {pid} has no {field}")
+__all__ = ["Server", "cpu_seconds", "descriptors", "memory_mib", "server", "simulator"]
 
 
 def descriptors(pid: int) -> int:
     """Files and sockets that a process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    pid: int
-    url: str
-    ready: float
-    """Seconds from the start of the process to the first healthy answer."""
-
-
-@contextmanager
-def server(agent: str, settings: Mapping[str, str]) -> Iterator[Server]:
-    """`visavis serve` in a process of its own, ready; `settings` are environment variables."""
-    port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "visavis.cli",
-        "serve",
-        "--no-open",
-        f"--port={port}",
-        f"--agent={agent}",
-    ]
-    begin = time.monotonic()
-    with subprocess.Popen(command, env=os.environ | settings) as process, _ended(process, signal.SIGTERM):
-        _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", begin + PATIENCE)
-        yield Server(process.pid, f"ws://127.0.0.1:{port}/ws", time.monotonic() - begin)
 
 
 @contextmanager
@@ -74,41 +27,10 @@ def simulator(agent: str, delay: float = 0.1) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "visavis.cli", "simulate", agent, "--port=0", f"--delay={delay}"]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
-        _ended(process, signal.SIGINT),
+        ended(process, signal.SIGINT),
     ):
         assert process.stderr is not None
         said = process.stderr.readline()
         if "Try: " not in said:
             raise SystemExit(f"the simulator of {agent} did not start: {said}{process.stderr.read()}")
         yield dict(re.findall(r"([A-Z_]+)=(\S+)", said.partition("Try: ")[2]))
-
-
-@contextmanager
-def _ended(process: subprocess.Popen[Any], sign: signal.Signals) -> Iterator[None]:
-    """Ends the process when it is not needed any more."""
-    try:
-        yield
-    finally:
-        process.send_signal(sign)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
-
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, until: float) -> None:
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise SystemExit(f"the server ended with status {process.returncode} before it was ready")
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.02)
-    raise SystemExit(f"the server was not ready after {PATIENCE:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port

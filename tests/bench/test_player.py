@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from bench.player import Player
 from bench.process import cpu_seconds, memory_mib
 from bench.report import Row
+
+from visavis.capacity.player import Player
 
 
 def play(*arrivals: float) -> Player:
