@@ -235,6 +235,11 @@ class Talk:
         await self.agent.send(ev.CancelReply(reply, heard if reply else 0.0, text if reply else ""))
         self._reply = None
 
+    async def take_all(self) -> None:
+        """Somebody takes the whole reply at once, as the conversation tells the agent."""
+        await self.agent.send(ev.UserAudio(b"", self._reply, len(self._sound) // BYTES))
+        self._reply = None
+
     # -- the player ------------------------------------------------------------------------------------------
     def playing(self) -> str | None:
         if self._reply is None or self._since is None or self.now < self._since:

@@ -443,6 +443,8 @@ class Conversation:
         self._turn = None
         if interrupted:
             self._out.append(ev.CancelReply(turn.reply, heard, text))
+        elif not turn.live:  # no sound of the microphone tells the agent that all of it was heard
+            self._out.append(ev.UserAudio(b"", turn.reply, turn.samples))
         if turn.shown:
             if "played" not in turn.ledger:
                 self._tell_ledger(turn)

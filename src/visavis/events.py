@@ -72,7 +72,8 @@ class MicOn:
 @dataclass(frozen=True, slots=True)
 class UserAudio:
     """Microphone audio. On its way to the agent it carries what the user was hearing at its last sample:
-    the reply and how many samples of it (at the agent's output rate) had been played."""
+    the reply and how many samples of it (at the agent's output rate) had been played. Without sound it only
+    tells that."""
 
     pcm: bytes
     reply: str | None = None

@@ -134,6 +134,7 @@ def test_whoever_takes_all_at_once_has_heard_it_at_once() -> None:
         False,
     )
     assert sum(len(frames.weights) for frames in only(log, ev.Frames)) == 150
+    assert only(log, ev.UserAudio) == [ev.UserAudio(b"", "r", 24_000 * 5)]  # the agent is told so
     cut = drive(talk, [*script[:-1], (2.0, ev.Interrupt())])
     assert only(cut, ev.TurnEnded)[0].heard == 5.0
 

@@ -21,7 +21,9 @@ from tests.process import Server, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from visavis import events as ev
 from visavis.arkit import NAMES
+from visavis.server.waiting import Collector
 
 WAIT = 20.0
 SECONDS = 1.5
@@ -102,6 +104,11 @@ def test_a_session_lives_until_it_is_ended(http: httpx2.Client) -> None:
     assert problem(http.get("/sessions/nobody")) == (404, "NO_SUCH_SESSION")
 
 
+def test_everything_about_a_session_is_optional(http: httpx2.Client) -> None:
+    answer = http.post("/sessions")
+    assert (answer.status_code, answer.json()["avatar"], answer.json()["output"]) == (201, "mia", "video")
+
+
 def test_sessions_are_listed_in_pages(http: httpx2.Client) -> None:
     made = [create(http)["session_id"] for _ in range(3)]
     page = http.get("/sessions", params={"offset": 1, "limit": 1}).json()
@@ -171,6 +178,45 @@ def test_a_recording_is_answered(http: httpx2.Client, kind: str, body: bytes) ->
     answer = http.post(f"/sessions/{id}/audio", content=body, headers=headers, params={"wait": True})
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["weights"]) > 30
+
+
+def test_a_recording_interrupts_as_a_text_does(http: httpx2.Client) -> None:
+    session = create(http, output="weights")
+    path = f"/sessions/{session['session_id']}"
+
+    async def script() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        async with connect(session["ws_url"]) as socket:
+            await socket.send(json.dumps({"type": "text_message", "data": "Hello"}))
+            log = await until(socket, "audio_response")
+            call = asyncio.to_thread(http.post, f"{path}/audio", content=wav(tone()), params={"wait": True})
+            answer = await call
+            return log + await until(socket, "text_response", is_final=True, turn_id="turn_2"), answer.json()
+
+    log, reply = asyncio.run(script())
+    assert [message["turn_id"] for message in log if message["type"] == "interrupted"] == ["turn_1"]
+    assert (reply["turn_id"], reply["interrupted"], len(reply["weights"])) == ("turn_2", False, FRAMES)
+
+
+def test_of_two_callers_that_wait_the_second_interrupts_the_first() -> None:
+    first = Collector()
+    happened: list[ev.ToClient] = [
+        ev.UserTurn(1, "Hello"),
+        ev.StateChanged("thinking"),
+        ev.StateChanged("listening"),
+        ev.UserTurn(2, "What is your name?"),
+        ev.StateChanged("thinking"),
+        ev.TurnStarted(1, "Mia."),
+    ]
+    for event in happened:
+        first.put(event)
+    assert first.done.is_set()
+    assert (first.text, first.turn, first.interrupted) == ("Hello", None, True)
+
+
+def test_there_is_nothing_to_say(http: httpx2.Client) -> None:
+    id = create(http)["session_id"]
+    answer = http.post(f"/sessions/{id}/text", json={"text": " \n"})
+    assert (problem(answer), answer.json()["fields"]) == ((422, "BAD_REQUEST"), ["body.text"])
 
 
 def test_a_recording_in_a_form(http: httpx2.Client) -> None:

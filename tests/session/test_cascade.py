@@ -605,6 +605,22 @@ def test_talk_after_a_typed_message_was_answered() -> None:
     assert it.story() == [*ANSWER, "user: What time is it?", *ANSWER]
 
 
+def test_talk_right_after_a_reply_was_taken_all_at_once() -> None:
+    """Less than a second after its first sound; nobody has heard it yet, for all the microphone tells."""
+
+    async def script(it: Talk) -> None:
+        await it.write("Hello")
+        await asyncio.sleep(0.6)
+        await it.take_all()
+        await it.mic_on(hands_free=False)
+        await it.say(QUESTION, 0.64)
+        await it.mic_off()
+        await asyncio.sleep(3)
+
+    it = talk(script)
+    assert it.story() == [*ANSWER, "user: What time is it?", *ANSWER]
+
+
 def test_the_microphone_goes_off_while_the_avatar_speaks() -> None:
     async def script(it: Talk) -> None:
         await listen(it, 1.92)

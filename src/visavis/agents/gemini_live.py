@@ -169,6 +169,8 @@ class GeminiAgent:
                     await self._emit(ev.UserSaid(""))
 
     async def _listen(self, pcm: bytes) -> None:
+        if not pcm:
+            return
         samples = to_float(pcm[: len(pcm) // BYTES * BYTES])
         if samples.size and np.sqrt(np.mean(samples**2)) > LOUD:
             self._voiced, self._handle = True, None

@@ -27,6 +27,7 @@ from visavis.memory import Memory
 from visavis.stages import LISTEN_RATE, Message, Samples, Transcript
 from visavis.tools import Tool
 from visavis.turntaking import (
+    SOONEST,
     AskTurn,
     AskWords,
     Barge,
@@ -43,6 +44,8 @@ WORDS_FROM = samples(0.16)
 """How much before the onset of a barge-in its words are listened for."""
 WORDS_OF = samples(6.0)
 """The longest voice of which words are asked for while the avatar speaks."""
+CAPTION_WITHIN = 1.0
+"""Seconds in which words are shown that are still being said."""
 GOES_ON = samples(1.0)
 """A user who goes on this soon after the first sound of the reply had not finished: both are one turn."""
 SHOWS_WITHIN = 1.0
@@ -115,7 +118,7 @@ class Interlocutor:
     def _hear(self, event: ev.UserAudio) -> None:
         if self._deaf:
             return
-        self._on = True
+        self._on = self._on or bool(event.pcm)
         playing = self._follow(event)
         learn = self._barge.phase == "listen"  # a ducked avatar is quieter than what is known to be played
         try:
@@ -201,7 +204,9 @@ class Interlocutor:
 
     def _listen(self, turn: Listening, probability: float, user: bool) -> None:
         known = turn.known
-        self._turn_actions(turn, turn.policy.frame(probability, user))
+        actions = turn.policy.frame(probability, user)
+        turn.give_up_stale()
+        self._turn_actions(turn, actions)
         if turn is not self._turn or turn.begin is None:
             return
         now = self._microphone.heard
@@ -225,9 +230,9 @@ class Interlocutor:
             match action:
                 case AskTurn():
                     audio = self._words_of(turn, action.until)
-                    turn.asked = action
-                    self._tasks.start_soon(self._ask_end, turn, action, audio)
-                    self._tasks.start_soon(self._ask_text, turn, action, audio)
+                    scope = turn.ask(action)
+                    self._tasks.start_soon(self._ask_end, turn, action, audio, scope)
+                    self._tasks.start_soon(self._ask_text, turn, action, audio, scope)
                 case Turn.BEGIN:
                     turn.draft = self._answer(turn.words, spoken=True, heard=turn.language)
                 case Turn.TAKE_BACK:
@@ -235,28 +240,39 @@ class Interlocutor:
                 case Turn.END:
                     self._finish(turn)
 
-    async def _ask_end(self, turn: Listening, ask: AskTurn, audio: Samples) -> None:
-        probability = await self._stages.finished(audio)
-        if turn is self._turn:
-            self._turn_actions(turn, turn.policy.probability(ask, probability))
+    async def _ask_end(
+        self, turn: Listening, ask: AskTurn, audio: Samples, scope: anyio.CancelScope
+    ) -> None:
+        with scope:
+            probability = await self._stages.finished(audio, self._turn_ends(turn))
+            if turn is self._turn:
+                self._turn_actions(turn, turn.policy.probability(ask, probability))
 
-    async def _ask_text(self, turn: Listening, ask: AskTurn, audio: Samples) -> None:
-        try:
-            transcript = await self._stages.transcribe(audio, self._hears)
-        except Exception as error:
-            self._not_understood(turn, ask, error)
-            return
-        if turn is not self._turn or not turn.is_about(ask):
-            return
-        turn.understood(ask, transcript, self._now())
-        if turn.closing:
-            self._conclude(turn)
-            return
-        self._caption(turn, turn.words)
-        self._turn_actions(turn, turn.policy.transcript(ask, turn.text or "", turn.language))
+    async def _ask_text(
+        self, turn: Listening, ask: AskTurn, audio: Samples, scope: anyio.CancelScope
+    ) -> None:
+        with scope:
+            try:
+                transcript = await self._stages.transcribe(audio, self._hears, self._turn_ends(turn))
+            except Exception as error:
+                self._not_understood(turn, ask, error)
+                return
+            if turn is not self._turn or not turn.is_about(ask):
+                return
+            turn.understood(ask, transcript, self._now())
+            if turn.closing:
+                self._conclude(turn)
+                return
+            self._caption(turn, turn.words)
+            self._turn_actions(turn, turn.policy.transcript(ask, turn.text or "", turn.language))
+
+    def _turn_ends(self, turn: Listening) -> float:
+        """When the turn is over at the soonest, by the loop's clock."""
+        left = 0 if turn.closing else SOONEST - turn.policy.voice.quiet
+        return self._now() + left / LISTEN_RATE
 
     async def _ask_partial(self, turn: Listening, until: int, audio: Samples) -> None:
-        transcript = await self._stages.glimpse(audio, self._hears)
+        transcript = await self._stages.glimpse(audio, self._hears, self._now() + CAPTION_WITHIN)
         if turn is self._turn and not turn.closing and until > turn.text_until:
             self._caption(turn, joined(turn.before, transcript.text)[:LONGEST_TEXT])
 
@@ -273,9 +289,9 @@ class Interlocutor:
         if turn.known or turn.begin is None:
             self._conclude(turn)
         elif turn.asked is None or not turn.is_about(turn.asked):
-            turn.asked = AskTurn(self._microphone.heard)
-            audio = self._words_of(turn, turn.asked.until)
-            self._tasks.start_soon(self._ask_text, turn, turn.asked, audio)
+            ask = AskTurn(self._microphone.heard)
+            audio = self._words_of(turn, ask.until)
+            self._tasks.start_soon(self._ask_text, turn, ask, audio, turn.ask(ask))
 
     def _conclude(self, turn: Listening) -> None:
         """The turn is over and its words are known."""
@@ -306,7 +322,7 @@ class Interlocutor:
 
     def _drop_turn(self) -> None:
         """Forget what the user has said since the last turn, and listen anew."""
-        self._turn.drop_draft()
+        self._turn.drop()
         self._listen_to(Listening(self._microphone.heard, language=self._spoken))
 
     # -- the avatar's turn -----------------------------------------------------------------------------
@@ -388,7 +404,7 @@ class Interlocutor:
                         self._give_turn(barge, self._reply)
 
     async def _ask_words(self, barge: BargeInPolicy, ask: AskWords, audio: Samples) -> None:
-        transcript = await self._stages.glimpse(audio, self._hears)
+        transcript = await self._stages.glimpse(audio, self._hears, self._now())
         if barge is not self._barge or self._reply is None:
             return
         if is_echo_text(transcript.text, self._reply.recent(self._played)):

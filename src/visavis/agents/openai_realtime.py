@@ -136,6 +136,8 @@ class OpenAIAgent:
             await self._tell(error)
 
     async def _hear(self, pcm: bytes) -> None:
+        if not pcm:
+            return
         self._loudness.add(pcm)
         self._unsent += pcm
         exchange = self._upstream.connection

@@ -47,9 +47,16 @@ class NewSession(BaseModel):
     model_config = like({"avatar": "elena", "output": "both"}, extra="forbid")
 
     avatar: str | None = Field(None, description="Whose face it is.")
-    voice: str | None = Field(None, max_length=100, description="A voice that the agent offers.")
+    voice: str | None = Field(
+        None,
+        max_length=100,
+        description="A voice of OpenAI's or Gemini's; the embedded agent has the one of the avatar.",
+    )
     language: str | None = Field(
-        None, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", max_length=35, description="Such as `pl`."
+        None,
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$",
+        max_length=35,
+        description="Such as `pl`; the embedded agent hears and speaks it if its ears and its voice can.",
     )
     output: Output = Field("video", description="What frames carry: pictures, ARKit weights, or both.")
     instructions: str | None = Field(None, max_length=8000, description="What the agent is told it is.")
@@ -151,7 +158,7 @@ class Text(BaseModel):
 
     model_config = like({"text": "How are you?"}, extra="forbid")
 
-    text: str = Field(min_length=1, max_length=4000, description="What is said.")
+    text: str = Field(min_length=1, max_length=4000, pattern=r"\S", description="What is said.")
 
 
 class Accepted(BaseModel):

@@ -14,12 +14,13 @@ PIECE = 1.0
 
 
 async def hear(talk: Talk, pcm: bytes, rate: int) -> None:
-    """`pcm` is PCM16 at `rate` Hz. Two at once would be one utterance: each waits for its turn."""
+    """`pcm` is PCM16 at `rate` Hz. Like a typed message it interrupts whatever is being said or prepared; two
+    at once would be one utterance."""
     session = talk.seat.session
-    async with talk.hearing:
-        session.feed(ev.MicOn(rate, hands_free=False))
-        step = int(PIECE * rate) * BYTES
-        for begin in range(0, len(pcm), step):
-            session.feed(ev.UserAudio(pcm[begin : begin + step]))
-            await anyio.lowlevel.checkpoint()  # the agent, and everybody else, has its turn
-        session.feed(ev.MicOff())
+    session.feed(ev.Interrupt())
+    session.feed(ev.MicOn(rate, hands_free=False))
+    step = int(PIECE * rate) * BYTES
+    for begin in range(0, len(pcm), step):
+        session.feed(ev.UserAudio(pcm[begin : begin + step]))
+        await anyio.lowlevel.checkpoint()  # the agent, and everybody else, has its turn
+    session.feed(ev.MicOff())

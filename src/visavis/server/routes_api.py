@@ -145,9 +145,9 @@ class ApiRoutes:
         return router
 
     # -- sessions ------------------------------------------------------------------------------------------
-    async def create(self, request: Request, wanted: models.NewSession) -> models.Session:
+    async def create(self, request: Request, wanted: models.NewSession | None = None) -> models.Session:
         """Begin a session. It ends when it is told to, or when nothing has happened in it for a while."""
-        talks = _talks(request)
+        talks, wanted = _talks(request), wanted or models.NewSession()
         avatar = _known(wanted.avatar or self._settings.avatar)
         given = {"instructions": wanted.instructions, "voice": wanted.voice, "language": wanted.language}
         brief = replace(
@@ -262,15 +262,16 @@ class ApiRoutes:
         pcm = await anyio.to_thread.run_sync(decoded, body, kind, rate, limiter=self._decoding)
         if talk.hearing.locked():
             raise ApiError("BUSY", "Another recording is being taken in; send one after the other.")
-        if wait:
-            with taking_all(talk) as collector:
+        async with talk.hearing:
+            if wait:
+                with taking_all(talk) as collector:
+                    await hear(talk, pcm, rate)
+                    await collector.wait()
+                return _whole(talk, collector)
+            reply = turn_id(talk.seat.session.next_turn)
+            with following(talk, Understanding()) as understanding:
                 await hear(talk, pcm, rate)
-                await collector.wait()
-            return _whole(talk, collector)
-        reply = turn_id(talk.seat.session.next_turn)
-        with following(talk, Understanding()) as understanding:
-            await hear(talk, pcm, rate)
-            await understanding.wait()
+                await understanding.wait()
         if understanding.problem is not None:
             raise ApiError(understanding.problem.code, understanding.problem.message)
         return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
@@ -382,7 +383,7 @@ def _whole(talk: Talk, collector: Collector) -> Response:
         "fps": talk.media.fps,
         "weights": collector.weights,
         "names": NAMES,
-        "interrupted": ended is not None and ended.interrupted,
+        "interrupted": collector.interrupted,
         **cited(collector.sources),
     }
     return Response(orjson.dumps(body), media_type="application/json")

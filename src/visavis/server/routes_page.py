@@ -81,7 +81,7 @@ class Chat(BaseModel):
     """A question in text."""
 
     model_config = like({"text": "How are you?"}, {"text": "And you?", "sessionId": _SESSION}, extra="forbid")
-    text: str = Field(min_length=1, max_length=4000, description="What the user says.")
+    text: str = Field(min_length=1, max_length=4000, pattern=r"\S", description="What the user says.")
     sessionId: str | None = Field(  # noqa: N815
         None, max_length=64, description="The session whose conversation it belongs to."
     )
@@ -102,7 +102,7 @@ class Start(BaseModel):
     model_config = like({"sessionId": _SESSION, "avatarId": "mia", "text": "I am well."}, extra="forbid")
     sessionId: str = Field(max_length=64, description="The session that says it.")  # noqa: N815
     avatarId: str | None = Field(None, max_length=40, description="Whose face it is.")  # noqa: N815
-    text: str = Field(min_length=1, max_length=4000, description="What is said.")
+    text: str = Field(min_length=1, max_length=4000, pattern=r"\S", description="What is said.")
 
 
 class Started(BaseModel):

@@ -57,7 +57,7 @@ class Talk:
     peer: Peer | None = None
     """Who is connected over WebRTC."""
     hearing: anyio.Lock = field(default_factory=anyio.Lock)
-    """Held while a recording is taken in: two at once would be one utterance."""
+    """Held until a recording is understood: the next one would interrupt it."""
 
     @property
     def id(self) -> str:

@@ -66,7 +66,14 @@ class Collector(Understanding):
         self.sources: tuple[ev.Source, ...] = ()
         self.reply: ev.TurnEnded | None = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether something else was said before the reply was whole, or had begun."""
+        return bool(self.text) if self.reply is None else self.reply.interrupted
+
     def put(self, event: ev.ToClient) -> None:
+        if self.done.is_set():
+            return
         match event:
             case ev.UserTurn(_, text):
                 self.text = text
