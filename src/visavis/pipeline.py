@@ -55,6 +55,7 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
         "model_path": "llm.file",
         "context": "llm.context",
         "threads": "llm.threads",
+        "parallel": "llm.parallel",
         "max_tokens": "llm.max_tokens",
         "temperature": "llm.temperature",
         "system_prompt": "assistant.instructions",
@@ -77,6 +78,7 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
         "api_key": "speech.key",
         "voice": "speech.voice",
         "speed": "voice.speed",
+        "sample_rate": "speech.rate",
     },
     ("tts", "kokoro"): {"voice": "kokoro.voice", "speed": "voice.speed"},
     ("tts", "piper"): {
@@ -101,6 +103,9 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
 }
 """What the handlers that come with Visavis can be told, and the settings that this is."""
 
+FIXED = {("tts", name): {"sample_rate": 24_000} for name in ("hibari", "espeak", "kokoro", "piper")}
+"""What can be said, but only as it is: sound is sent at this rate, whatever the voice's own is."""
+
 IMPLIED = {
     ("llm", "openai"): {"llm.url": "https://api.openai.com/v1"},
     ("tts", "openai"): {"speech.url": "https://api.openai.com/v1"},
@@ -124,7 +129,7 @@ def read(pipeline: Any) -> tuple[dict[str, tuple[Any, str]], list[str]]:
         else:
             name = HANDLERS.get((stage, said["handler"]), str(said["handler"]))
             found[STAGES[stage]] = name, f"{where}.handler"
-            known = OPTIONS.get((stage, name))
+            known, fixed = OPTIONS.get((stage, name)), FIXED.get((stage, name), {})
             for key, value in IMPLIED.get((stage, name), {}).items():
                 found[key] = value, f"{where}.handler"
             for option, value in said.items():
@@ -134,6 +139,9 @@ def read(pipeline: Any) -> tuple[dict[str, tuple[Any, str]], list[str]]:
                     theirs.setdefault(stage, {})[str(option)] = value
                 elif option in known:
                     found[known[option]] = value, f"{where}.{option}"
+                elif option in fixed:
+                    if value != fixed[option]:
+                        problems.append(f"{where}.{option} is {value!r} but can only be {fixed[option]}")
                 else:
                     problems.append(f"unknown key {where}.{option}{_hint(str(option), known)}")
     if theirs:

@@ -85,6 +85,16 @@ def test_a_recording_is_answered(running: Server, content: bytes) -> None:
     assert len(of(talk(running, script), "frame")) == FRAMES
 
 
+def test_what_safari_records_is_not_taken_for_pcm(running: Server) -> None:
+    broken = base64.b64encode(b"\0\0\0\x18ftypmp42" + bytes(8_000)).decode()
+
+    async def script(socket: ClientConnection, log: Log) -> None:
+        await socket.send(json.dumps({"type": "audio_input", "audio": broken}))
+        await until(socket, log, "error")
+
+    assert talk(running, script)[-1]["code"] == "NOT_MEDIA"
+
+
 def test_a_stream_can_be_stopped(running: Server) -> None:
     async def script(socket: ClientConnection, log: Log) -> None:
         await socket.send('{"type": "text_input", "text": "Hello"}')

@@ -37,6 +37,43 @@ models:
 """
 
 
+LITERAL = """
+# api/config/pipeline.yaml
+pipeline:
+  asr:
+    handler: "faster_whisper"
+    model_size: "large-v3"
+    language: "pl"
+    device: "cuda"
+    
+  llm:
+    handler: "openai_compatible"
+    model_name: "gpt-4o-mini"
+    api_url: "https://api.openai.com/v1"
+    api_key: "${OPENAI_API_KEY}"
+    
+  tts:
+    handler: "pipertts"
+    model_path: "models/piper/pl_PL-gosia-medium.onnx"
+    sample_rate: 24000
+    
+  avatar:
+    handler: "liteavatar"
+    avatar_name: "20250408/P1-hDQRxa5xfpZK-1yDX8PrQ"
+    fps: 25
+    enable_fast_mode: true
+
+server:
+  host: "0.0.0.0"
+  port: 8000
+  cors_origins: ["*"]
+  
+models:
+  root_path: "models"
+  cache_size: 1000
+"""  # noqa: W293 (as such files are written)
+
+
 def written(folder: Path, text: str) -> Path:
     (folder / "pipeline.yaml").write_text(text)
     return Path("pipeline.yaml")
@@ -69,6 +106,23 @@ def test_a_pipeline_says_who_does_what(tmp_path: Path) -> None:
         ("*",),
     )
     assert settings.models.root_path == Path("models")
+
+
+def test_a_pipeline_of_openavatarchats_is_read_as_it_is(tmp_path: Path) -> None:
+    settings = load_settings({}, written(tmp_path, LITERAL), {"OPENAI_API_KEY": "sk-1"}, tmp_path)
+    assert settings.stages.tts == "piper"
+    assert settings.piper.voice == Path("models/piper/pl_PL-gosia-medium.onnx")
+    assert settings.face.engine == "liteavatar"
+    assert settings.liteavatar.data == Path("20250408/P1-hDQRxa5xfpZK-1yDX8PrQ")
+    assert (settings.video.fps, settings.liteavatar.fast) == (25, True)
+    assert (settings.models.root_path, settings.models.cache_size) == (Path("models"), 1000)
+
+
+def test_sound_is_sent_at_one_rate(tmp_path: Path) -> None:
+    text = LITERAL.replace("sample_rate: 24000", "sample_rate: 22050")
+    assert failing(tmp_path, text, {"OPENAI_API_KEY": "sk-1"}) == [
+        "pipeline.tts.sample_rate is 22050 but can only be 24000"
+    ]
 
 
 def test_the_environment_wins_over_a_pipeline(tmp_path: Path) -> None:

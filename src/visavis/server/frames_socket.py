@@ -28,7 +28,7 @@ OUTBOX_BYTES = 4 << 20
 RECORDINGS = 4
 """That may wait to be taken in."""
 MAGICS = (b"RIFF", b"\x1a\x45\xdf\xa3", b"OggS", b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3")
-"""What files begin with; anything else is PCM16."""
+"""What files begin with; anything else is PCM16, but for MP4, which says what it is four bytes later."""
 
 
 class FramesConnection:
@@ -125,7 +125,8 @@ class FramesConnection:
         """Take in recordings, one after the other."""
         rate = self._talks.input_rate
         async for content in self._uploads:
-            kind = "" if content.startswith(MAGICS) else f"audio/pcm;rate={MEDIA.rate}"
+            file = content.startswith(MAGICS) or content[4:8] == b"ftyp"
+            kind = "" if file else f"audio/pcm;rate={MEDIA.rate}"
             try:
                 pcm = await anyio.to_thread.run_sync(decoded, content, kind, rate)
             except Exception as error:

@@ -31,7 +31,7 @@ def decoded(body: bytes, content_type: str, rate: int) -> bytes:
     by what is in it. Raises `VisavisError`: NO_SOUND, BAD_SOUND, TOO_LONG, or NOT_MEDIA.
     """
     if not body:
-        raise VisavisError("NO_SOUND", "The request has no sound in it: send the recording as its body.")
+        raise VisavisError("NO_SOUND", "The recording is empty.")
     kind, _, parameters = content_type.lower().partition(";")
     return _raw(body, parameters, rate) if _RAW.match(kind.strip()) else _file(body, rate)
 
