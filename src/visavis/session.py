@@ -20,6 +20,7 @@ from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
+from visavis.faces.speech_face import Move
 from visavis.json_values import well_formed
 from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
@@ -234,6 +235,8 @@ class Session:
 
     @live.setter
     def live(self, live: bool) -> None:
+        if self.tape is not None:
+            self.tape.live(live, _now())
         self._conversation.live = live
 
     def tick(self, now: float) -> None:
@@ -277,15 +280,10 @@ class Session:
             self._face_turn = job.turn
         face = self._face
 
-        def work() -> ev.Animated:
-            face.express(job.emotions)
-            weights = face.feed(job.pcm, job.phonemes, job.last)
-            return ev.Animated(job.turn, weights, job.last, face.drawings())
-
         def wanted() -> bool:
             return not self.closed and self._face is face and self._conversation.wants(job.turn)
 
-        self._parts.animator.submit(job.due, work, self.feed, wanted)
+        self._parts.animator.submit(job.due, Move(face, job), self.feed, wanted)
 
     # -- tools -----------------------------------------------------------------------------------------------
     def _use_tool(self, call: ev.ToolCall) -> None:

@@ -26,6 +26,7 @@ from visavis.recording.folder import Folder, Opener
 from visavis.server.lines import Lines
 from visavis.server.sessions import Sessions
 from visavis.server.sockets import Connection
+from visavis.server.talks import Talks
 from visavis.session import Parts
 from visavis.settings import LimitSettings, RecordingSettings, Settings
 from visavis.ticker import Ticker
@@ -46,8 +47,8 @@ class CreepingLoop(vtime.VirtualLoop):
 class Booth:
     """Where one agent talks to whoever comes in."""
 
-    def __init__(self, agent: Puppet, sessions: Sessions, folder: Folder) -> None:
-        self.agent, self.sessions, self.folder = agent, sessions, folder
+    def __init__(self, agent: Puppet, sessions: Sessions, folder: Folder, talks: Talks) -> None:
+        self.agent, self.sessions, self.folder, self.talks = agent, sessions, folder, talks
         self._lines, self.guests = Lines(), list[Guest]()
 
     async def guest(self) -> Guest:
@@ -113,7 +114,9 @@ async def booth(
     agent.output_rate = output_rate
     parts = Parts(agent, FACES, Animator(Inline()), Ticker(), seed=7, tools=tools or Toolbox())
     async with anyio.create_task_group() as tasks:
-        made = Booth(agent, Sessions(parts, tasks, 9, 30.0, store, limits, folder), folder)
+        sessions = Sessions(parts, tasks, 9, 30.0, store, limits, folder)
+        pictures: Any = None  # nobody looks
+        made = Booth(agent, sessions, folder, Talks(sessions, tasks, pictures, 60.0))
         yield made
         for guest in made.guests:
             await guest.leave(1000)

@@ -16,8 +16,11 @@ from tests.recording.booth import SETTINGS, Booth, Guest, record, reply, speech
 
 from visavis import events as ev
 from visavis.agents import Tool
+from visavis.audio import Media
 from visavis.conversations.store import Store
 from visavis.recording.replay import Outcome, replay
+from visavis.server.hearing import hear
+from visavis.server.waiting import taking_all
 from visavis.settings import LimitSettings
 from visavis.tools.toolbox import ClientTool, Toolbox
 
@@ -231,6 +234,54 @@ def test_a_core_that_fails_is_replayed(tmp_path: Path) -> None:
         assert guest.of("error")[0]["code"] == "INTERNAL"
 
     identical(record(tmp_path, talk))
+
+
+async def followed(booth: Booth) -> None:
+    """A session of the api dialect, in which somebody types, speaks, interrupts and wants a whole reply."""
+    talk = booth.talks.create("mia", media=Media(fps=25), output="weights", record=True)
+    session = talk.seat.session
+    session.feed(ev.UserText("A porcupine, please.", echo=True))
+    await anyio.sleep(0.1)
+    reply(booth.agent, 2.0, text="One [smile] porcupine for you.")
+    await anyio.sleep(1)
+    session.feed(ev.Interrupt())
+    await hear(talk, speech(0.5, 16_000), 16_000)
+    booth.agent.say.send_nowait(ev.UserSaid("Another porcupine"))
+    with taking_all(talk) as collector:
+        reply(booth.agent, 1.0, "second", text="All porcupines are gone.")
+        await collector.wait()
+    session.tell(ev.Problem("SERVER_STOPPING", "No porcupine any more."))
+    booth.talks.end(talk)
+
+
+def test_a_session_of_another_dialect_is_replayed(tmp_path: Path) -> None:
+    file = record(tmp_path, followed)
+    identical(file)
+    told = [line for line in lines(file) if line["kind"] == "sent"]
+    assert sum(line["event"] == "TurnEnded" for line in told) == 2
+    assert sum(len(base64.b64decode(line["pcm"])) for line in told if line["event"] == "Frames") > 96_000
+    assert [line["live"] for line in lines(file) if line["kind"] == "live"] == [False, True]
+    assert [line["kind"] for line in lines(file)].count("drop") == 1
+
+
+def test_what_is_redacted_is_in_no_line_of_another_dialect(tmp_path: Path) -> None:
+    file = record(tmp_path, followed, redact="both")
+    identical(file)
+    assert "porcupine" not in gzip.decompress(file.read_bytes()).decode()
+    heard = [
+        line["pcm"] for line in lines(file) if line.get("event") == "UserAudio" and line["kind"] == "feed"
+    ]
+    assert heard
+    assert all(set(pcm) <= {"A", "="} for pcm in heard)
+
+
+def test_a_session_of_another_dialect_is_recorded_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    async def talk(booth: Booth) -> None:
+        booth.talks.create("mia", media=Media(), record=True)
+        booth.talks.create("mia", media=Media())
+        await anyio.sleep(0.1)
+
+    assert [line["kind"] for line in lines(record(tmp_path, talk))][:2] == ["recording", "attach"]
 
 
 # -- any talk ------------------------------------------------------------------------------------------------

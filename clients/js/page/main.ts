@@ -6,7 +6,7 @@ import { drawing } from "../src/avatar/drawing";
 import { Captions } from "./captions";
 import { confetti } from "./confetti";
 import { Controls } from "./controls";
-import { byId } from "./dom";
+import { byId, el } from "./dom";
 import { icon } from "./icons";
 import { Notices } from "./notices";
 import { Picture } from "./picture";
@@ -90,6 +90,7 @@ class Page {
       }
       this.showState();
     });
+    client.on("recorded", (recorded) => (byId("recorded").hidden = !recorded));
     client.on("connection", (connection) => this.showConnection(connection));
     client.on("avatar_state", ({ state }) => {
       this.state = state;
@@ -166,6 +167,8 @@ class Page {
 
   // -- what the person does ------------------------------------------------------------------------------
   private listenToPerson(): void {
+    const refuse = () => this.client.refuseRecording();
+    byId("recorded").append("Recorded", el("button", { type: "button", class: "link", click: refuse }, "Don’t record"));
     const talk = byId("talk");
     const opener = byId<HTMLButtonElement>("open-talk");
     const closer = byId<HTMLButtonElement>("close-talk");

@@ -37,6 +37,8 @@ export type ClientEvents = { [M in ServerMessage as M["type"]]: M } & {
   connection: Connection;
   /** A connection stands; `resumed` when the earlier conversation goes on. */
   session: { sessionId: string; resumed: boolean };
+  /** From now on the conversation is recorded, or it is not. */
+  recorded: boolean;
   /** Milliseconds there and back. */
   roundtrip: number;
   sent: { type: string };
@@ -69,6 +71,8 @@ export class VisavisClient extends Emitter<ClientEvents> {
   /** Microphone chunks that had to be thrown away because the socket was slow. */
   droppedChunks = 0;
   inputSampleRate = 16000;
+  /** The server records the conversation: tell those who talk. */
+  recorded = false;
   /** Whose voice the next conversation has; of the server's own avatar by default. */
   avatar: string | undefined;
   private socket: WebSocket | null = null;
@@ -82,6 +86,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
   private token: string | undefined;
   private attempt = 0;
   private configured = false;
+  private recordable = true;
   /** Asked to resume: the config of the new conversation, used only if the old one is over. */
   private resuming: { instead: Config | null } | null = null;
   private pingedAt = 0;
@@ -217,10 +222,29 @@ export class VisavisClient extends Emitter<ClientEvents> {
     if (this.configured) this.sendJson({ type: "playback", turnId, frameIndex });
   }
 
+  /** Refuse to be recorded: what was recorded of this conversation is deleted, and the next ones are not either. */
+  refuseRecording(): void {
+    this.recordable = false;
+    if (this.configured) this.greet();
+    this.tellRecorded(false);
+  }
+
   private opened(): void {
     this.openedAt = Date.now();
     this.resuming = this.token === undefined ? null : { instead: null };
-    this.sendJson({ type: "hello", encoding: "binary", weights: "array", avatar: this.avatar, resume: this.token });
+    this.greet(this.token);
+  }
+
+  private greet(resume?: string): void {
+    const { avatar, recordable } = this;
+    const hello = { type: "hello", encoding: "binary", weights: "array", avatar, resume };
+    this.sendJson(recordable ? hello : { ...hello, recording: false });
+  }
+
+  private tellRecorded(recorded: boolean): void {
+    if (recorded === this.recorded) return;
+    this.recorded = recorded;
+    this.emit("recorded", recorded);
   }
 
   private received(data: string | ArrayBuffer): void {
@@ -283,6 +307,7 @@ export class VisavisClient extends Emitter<ClientEvents> {
     this.player?.configure(config.audio.outputSampleRate, config.fps ?? 30);
     this.begin();
     this.emit("session", { sessionId: this.sessionId, resumed });
+    this.tellRecorded(this.recordable && config.recorded === true);
   }
 
   private resumeFailed(): void {

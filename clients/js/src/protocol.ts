@@ -17,6 +17,8 @@ export interface Config {
   /** Brings a dropped connection back to this conversation. */
   resume?: string;
   resumed?: boolean;
+  /** The conversation is being recorded, unless the client refuses. */
+  recorded?: boolean;
 }
 
 export interface StateMessage {

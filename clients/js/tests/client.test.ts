@@ -207,6 +207,34 @@ describe("reconnecting", () => {
   });
 });
 
+describe("a server that records", () => {
+  let signs: boolean[];
+  beforeEach(() => {
+    signs = [];
+    client.on("recorded", (recorded) => signs.push(recorded));
+    client.connect();
+    socket().open();
+    socket().tell(config("a", { recorded: true }));
+  });
+
+  it("is known from the configuration", () => {
+    expect([client.recorded, signs]).toEqual([true, [true]]);
+  });
+
+  it("is refused, now and after every reconnection, without taking the conversation's place again", () => {
+    client.refuseRecording();
+    expect(socket().json.at(-1)).toEqual({ type: "hello", encoding: "binary", weights: "array", recording: false });
+    expect([client.recorded, signs]).toEqual([false, [true, false]]);
+    socket().drop();
+    vi.advanceTimersByTime(1000);
+    socket().open();
+    expect(socket().json[0]).toMatchObject({ type: "hello", resume: "token-a", recording: false });
+    socket().tell(config("b", { recorded: true }));
+    socket().tell(config("a", { resumed: true }));
+    expect([client.recorded, signs]).toEqual([false, [true, false]]);
+  });
+});
+
 describe("the microphone", () => {
   const chunk = () => new Int16Array(512);
   const audio = () => socket().sent.filter((data) => typeof data !== "string");

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 FORMAT = 1
 ENDING = ".visavis.gz"
-INPUTS = frozenset({"join", "left", "in", "say", "config", "attach", "detach", "feed", "told", "end"})
-OUTPUTS = frozenset({"out", "drop", "asked"})
+INPUTS = frozenset({"join", "left", "in", "say", "config", "attach", "detach", "feed", "told", "live", "end"})
+OUTPUTS = frozenset({"out", "sent", "drop", "asked"})
 """Kinds of lines."""

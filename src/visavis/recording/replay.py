@@ -125,6 +125,7 @@ class _Player:
         self._times: list[int] = []
         self._tape = Tape(self._put, lambda: None)
         self._lines: dict[int, _Line] = {}
+        self._follower = self._tape.follower()
         self._jobs: dict[int, Callable[[], ev.Animated]] = {}
         self._session = self._open(header)
 
@@ -177,13 +178,15 @@ class _Player:
             case "config":
                 self._lines[line["line"]].configure(line)
             case "attach":
-                self._session.attach(self._lines[max(self._lines)], at)
+                self._session.attach(self._lines[max(self._lines)] if self._lines else self._follower, at)
             case "detach":
                 self._session.leave(at)
             case "feed":
                 self._session.feed(self._moved(unpack(line)), at)
             case "told":
                 self._session.tell(unpack(line))
+            case "live":
+                self._session.live = line["live"]
 
     def _take(self, wire: WidgetWire, message: Message, at: float) -> None:
         try:

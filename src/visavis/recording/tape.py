@@ -36,6 +36,10 @@ class Tape:
     def detached(self, at: float) -> None:
         self._put("detach", {"t": at}, 0)
 
+    def live(self, live: bool, at: float) -> None:
+        """From now on replies are played as they arrive, or not."""
+        self._put("live", {"t": at, "live": live}, 0)
+
     # -- outputs -------------------------------------------------------------------------------------------
     def asked(self, event: ev.ToAgent) -> None:
         """The agent is told something."""
@@ -47,6 +51,23 @@ class Tape:
         state = {"session": wire.session_id, "extended": wire.extended, "binary": wire.binary}
         self._put("join", {"t": at, "line": self._lines, **state, "array": wire.array}, 0)
         return LineTape(self._put, self._lines)
+
+    def follower(self) -> Follower:
+        """Listens to a session of another dialect."""
+        return Follower(self._put)
+
+
+class Follower:
+    """Takes down what a session of another dialect tells those who follow it, however they are told."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+
+    def put(self, event: ev.ToClient) -> None:
+        self._put("sent", {"event": event}, _size(event))
+
+    def drop(self, turn: int) -> None:
+        self._put("drop", {"turn": turn}, 0)
 
 
 class LineTape:
@@ -81,8 +102,10 @@ class LineTape:
         self._put("drop", {"line": self._line, "turn": turn}, 0)
 
 
-def _size(event: ev.Event) -> int:
+def _size(event: ev.Event | ev.ToClient) -> int:
     match event:
+        case ev.Frames(pcm=pcm, weights=weights):
+            return len(pcm) + weights.nbytes
         case ev.UserAudio(pcm) | ev.ReplyAudio(_, pcm):
             return len(pcm)
         case ev.Animated(_, weights):

@@ -19,6 +19,7 @@ _SESSION: dict[str, Any] = {
     "fps": 25,
     "audio": _SOUND,
     "metadata": {"customer": 7},
+    "recorded": False,
 }
 _LINE = {"role": "user", "text": "How are you?", "turn_id": "user_1", "interrupted": False}
 _SOURCE = {"title": "Mill Bakery: Opening hours", "url": "", "excerpt": "Sunday: closed"}
@@ -63,6 +64,7 @@ class NewSession(BaseModel):
     metadata: dict[str, Any] = Field(
         default_factory=dict, max_length=50, description="Yours; kept and given back."
     )
+    record: bool = Field(False, description="Record it, where the server does; those who talk have agreed.")
 
 
 class SessionChange(BaseModel):
@@ -70,7 +72,8 @@ class SessionChange(BaseModel):
 
     model_config = like({"avatar": "elena"}, extra="forbid")
 
-    avatar: str = Field(description="Whose face it is from now on; the voice stays.")
+    avatar: str | None = Field(None, description="Whose face it is from now on; the voice stays.")
+    record: Literal[False] | None = Field(None, description="`false` deletes what was recorded of it.")
 
 
 class Sound(BaseModel):
@@ -97,6 +100,7 @@ class Session(BaseModel):
     fps: int = Field(description="Frames a second.")
     audio: Sound = Field(description="How sound is sent.")
     metadata: dict[str, Any] = Field(description="What was given when it was created.")
+    recorded: bool = Field(description="Whether it is being recorded.")
 
 
 class Source(BaseModel):

@@ -249,5 +249,6 @@ async def widget(socket: WebSocket) -> None:
 async def frames(socket: WebSocket) -> None:
     """`WS /`: a conversation in the dialect of frames."""
     app = socket.app
-    avatar = socket.query_params.get("avatar", "")
-    await FramesConnection(socket, app.state.talks, avatar or app.state.settings.avatar).run()
+    avatar = socket.query_params.get("avatar") or app.state.settings.avatar
+    record = socket.query_params.get("record") == "true"
+    await FramesConnection(socket, app.state.talks, avatar, record=record).run()

@@ -34,8 +34,9 @@ MAGICS = (b"RIFF", b"\x1a\x45\xdf\xa3", b"OggS", b"ID3", b"fLaC", b"\xff\xfb", b
 class FramesConnection:
     """The session ends with the connection."""
 
-    def __init__(self, socket: WebSocket, talks: Talks, avatar: str) -> None:
-        self._socket, self._talks, self._avatar = socket, talks, avatar
+    def __init__(self, socket: WebSocket, talks: Talks, avatar: str, *, record: bool) -> None:
+        """`record`: those who talk have agreed to be recorded, where this server does."""
+        self._socket, self._talks, self._avatar, self._record = socket, talks, avatar, record
         self._line = Line(
             socket, MAX_MESSAGE, self._take, self.put, outbox_bytes=OUTBOX_BYTES, idle_seconds=IDLE_SECONDS
         )
@@ -78,12 +79,14 @@ class FramesConnection:
                 listed=False,
                 dialect="frames",
                 owner=caller(self._socket).subject,
+                record=self._record,
             )
         except Full as full:
             await self._refuse(1013, ev.Problem(full.code, str(full)))
             return
         portrait = await self._talks.portrait(self._talk)
-        self._line.outbox.put(self._wire.connected(time.time()))
+        recorded = self._talk.seat.session.recorded
+        self._line.outbox.put(self._wire.connected(time.time(), recorded=recorded))
         portrait.join(self)
         try:
             async with anyio.create_task_group() as tasks:

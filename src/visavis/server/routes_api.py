@@ -162,6 +162,7 @@ class ApiRoutes:
             output=wanted.output,
             metadata=wanted.metadata,
             owner=caller(request).subject,
+            record=wanted.record,
         )
         return models.Session(**self._described(request, talk))
 
@@ -199,8 +200,11 @@ class ApiRoutes:
     async def change(
         self, request: Request, wanted: models.SessionChange, talk: Annotated[Talk, Depends(_talk_of)]
     ) -> models.Session:
-        """Give the session another face, also where it is being watched."""
-        await _talks(request).recast(talk, _known(wanted.avatar))
+        """Give the session another face, also where it is being watched; or stop recording it."""
+        if wanted.record is False:
+            talk.seat.session.forget()
+        if wanted.avatar is not None:
+            await _talks(request).recast(talk, _known(wanted.avatar))
         return models.Session(**self._described(request, talk))
 
     async def captions(self, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
@@ -233,6 +237,7 @@ class ApiRoutes:
                 "output_sample_rate": talk.media.rate,
             },
             "metadata": talk.metadata,
+            "recorded": talk.seat.session.recorded,
         }
 
     # -- asking --------------------------------------------------------------------------------------------

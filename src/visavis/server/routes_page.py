@@ -68,6 +68,7 @@ class Begin(BaseModel):
 
     model_config = like({"avatarId": "mia"}, extra="forbid")
     avatarId: str | None = Field(None, max_length=40, description="Whose face it is.")  # noqa: N815 (the dialect's names)
+    record: bool = Field(False, description="Record it, where the server does; the visitor has agreed.")
 
 
 class Began(BaseModel):
@@ -75,6 +76,7 @@ class Began(BaseModel):
 
     model_config = like({"sessionId": _SESSION})
     sessionId: str = Field(description="Names it in the other calls.")  # noqa: N815
+    recorded: bool = Field(False, description="Whether it is being recorded.")
 
 
 class Chat(BaseModel):
@@ -138,7 +140,13 @@ class PageRoutes:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api", tags=["page"])
         add = router.add_api_route
-        add("/session", self.session, methods=["POST"], responses=problems(422, 503))
+        add(
+            "/session",
+            self.session,
+            methods=["POST"],
+            response_model_exclude_defaults=True,
+            responses=problems(422, 503),
+        )
         add(
             "/openai/chat",
             self.chat,
@@ -177,9 +185,9 @@ class PageRoutes:
     # -- talking -------------------------------------------------------------------------------------------
     async def session(self, request: Request, begin: Begin | None = None) -> Began:
         """Begin a session."""
-        avatar = self._avatar(begin.avatarId if begin is not None else None)
-        talk = await self._open(request, avatar)
-        return Began(sessionId=talk.id)
+        wanted = begin or Begin()
+        talk = await self._open(request, self._avatar(wanted.avatarId), wanted.record)
+        return Began(sessionId=talk.id, recorded=talk.seat.session.recorded)
 
     async def chat(self, request: Request) -> Response:
         """A reply in text: to `{"text": ...}`, or to a recording as the body (MediaRecorder's pieces,
@@ -270,7 +278,7 @@ class PageRoutes:
         return FileResponse(path, media_type="video/webm")
 
     # -- inside --------------------------------------------------------------------------------------------
-    async def _open(self, request: Request, avatar: str) -> Talk:
+    async def _open(self, request: Request, avatar: str, record: bool) -> Talk:
         reader = await anyio.to_thread.run_sync(request.app.state.brain.reader)
         media = Media(fps=self._settings.video.fps)
         return _talks(request).create(
@@ -281,6 +289,7 @@ class PageRoutes:
             agent=reader,
             dialect="page",
             owner=caller(request).subject,
+            record=record,
         )
 
     def _visit(self, talk: Talk) -> Visit:

@@ -108,14 +108,18 @@ class Talks:
         agent: AgentEngine | None = None,
         dialect: str = "api",
         owner: str = "",
+        record: bool = False,
     ) -> Talk:
-        """`listed`: callers of the api see it. `agent` instead of the server's. Raises `Full`."""
+        """`listed`: callers of the api see it. `agent` instead of the server's. `record`: those who talk have
+        agreed to be recorded, where this server does. Raises `Full`."""
         brief = replace(brief or self._sessions.parts.brief, avatar=avatar)
-        record = Record()
-        audience = Audience(record)
-        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent, dialect, owner)
+        known = Record()
+        audience = Audience(known)
+        seat = self._sessions.open(id or new_id(), new_token(), media, brief, agent, dialect, owner, record)
+        if seat.session.tape is not None:
+            audience.join(seat.session.tape.follower())
         seat.session.attach(audience)
-        talk = Talk(seat, audience, record, media, output, avatar, metadata or {}, listed)
+        talk = Talk(seat, audience, known, media, output, avatar, metadata or {}, listed)
         self._talks[talk.id] = talk
         self.touch(talk)
         self._tasks.start_soon(self._watch, talk)

@@ -74,15 +74,15 @@ class FramesWire:
                 raise BadMessage("BAD_MESSAGE", 'Every message needs a "type" that is a string.')
 
     # -- server -> client ----------------------------------------------------------------------------
-    def connected(self, seconds: float) -> str:
+    def connected(self, seconds: float, *, recorded: bool = False) -> str:
         """The first message; `seconds` of wall-clock time, here and below."""
-        config = {
+        config: dict[str, Any] = {
             "fps": MEDIA.fps,
             "width": self._size[0],
             "height": self._size[1],
             "sample_rate": MEDIA.rate,
             "audio_chunk_ms": CHUNK * 1000 // MEDIA.fps,
-        }
+        } | ({"recorded": True} if recorded else {})
         return _json("connection_established", seconds, session_id=self.session_id, config=config)
 
     def encode(self, event: ev.ToClient, seconds: float, jpegs: Sequence[bytes] = ()) -> Sequence[str]:

@@ -13,6 +13,8 @@ export interface SessionWish {
   output?: SessionOutput;
   instructions?: string;
   metadata?: Record<string, unknown>;
+  /** Record it, where the server does; those who talk have agreed. */
+  record?: boolean;
 }
 
 export interface ApiSession {
@@ -25,6 +27,8 @@ export interface ApiSession {
   fps: number;
   audio: { input_sample_rate: number; output_sample_rate: number; format: string };
   metadata: Record<string, unknown>;
+  /** Whether it is being recorded. */
+  recorded?: boolean;
 }
 
 /** The server's `{code, message}`. */

@@ -52,7 +52,7 @@ export class VisavisAvatar extends Base {
   constructor() {
     super();
     this.parts = fill(this.attachShadow({ mode: "open" }));
-    const { controls, input, stop, unlock, microphone } = this.parts;
+    const { controls, input, stop, unlock, recorded, microphone } = this.parts;
     controls.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = input.value.trim();
@@ -61,6 +61,7 @@ export class VisavisAvatar extends Base {
     });
     stop.addEventListener("click", () => this.interrupt());
     unlock.addEventListener("click", () => void this.unlock());
+    recorded.addEventListener("click", () => this.talk?.client.refuseRecording());
     this.talkButton = new MicrophoneButton({
       button: microphone, microphone: this.microphone, client: () => this.client,
       start: () => {
@@ -201,6 +202,7 @@ export class VisavisAvatar extends Base {
     this.parts.canvas = fresh;
     this.talk?.close();
     this.talk = null;
+    this.parts.recorded.hidden = true;
   }
 
   /** Whose face the server shows by itself. */
@@ -266,6 +268,7 @@ export class VisavisAvatar extends Base {
   // -- what is told -----------------------------------------------------------------------------------------
   private tell({ client, player }: Talk): void {
     client.on("connection", ({ status, reason }) => this.dispatch("connection", { status, ...(reason ? { reason } : {}) }));
+    client.on("recorded", (recorded) => (this.parts.recorded.hidden = !recorded));
     client.on("avatar_state", ({ state }) => this.dispatch("state", { state }));
     client.on("transcript_done", ({ role, text, interrupted = false }) => {
       if (role === "assistant") this.parts.spoken.textContent = text;

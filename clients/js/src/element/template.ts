@@ -12,6 +12,7 @@ canvas, .live { opacity: 0; transition: opacity 0.5s; }
 [part="captions"]:empty { display: none; }
 [part="spoken"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); margin: 0; }
 [part="unlock"] { position: absolute; inset: auto auto 50% 50%; translate: -50% 50%; background: #12675f; color: #fff; }
+[part="recorded"] { position: absolute; inset: 12px 12px auto auto; min-height: 32px; padding: 0 12px; border: 0; font-size: 13px; color: #fff; background: rgb(16 22 28 / 0.7); }
 [part="controls"] { display: flex; gap: 8px; margin: 0; }
 :host(:not([controls])) [part="controls"] { display: none; }
 button, input { font: inherit; min-height: 44px; border: 1px solid #8c99a6; border-radius: 22px; padding: 0 16px; color: inherit; background: transparent; }
@@ -32,6 +33,7 @@ const HTML = `
   <p part="captions" aria-hidden="true"></p>
   <p part="spoken" aria-live="polite"></p>
   <button part="unlock" type="button" hidden>Tap to hear</button>
+  <button part="recorded" type="button" title="Don’t record" hidden>● Recorded</button>
   <slot></slot>
 </div>
 <form part="controls" autocomplete="off">
@@ -47,6 +49,7 @@ export interface Parts {
   captions: HTMLElement;
   spoken: HTMLElement;
   unlock: HTMLButtonElement;
+  recorded: HTMLButtonElement;
   controls: HTMLFormElement;
   microphone: HTMLButtonElement;
   input: HTMLInputElement;
