@@ -53,8 +53,8 @@ class Deadlines(Generic[T]):
         return None
 
     def before(self, due: float) -> int:
-        """How many go before a job that is due then."""
-        return sum(waiting.due <= due and waiting.wanted() for waiting in self._heap)
+        """How many that are wanted are due before then."""
+        return sum(waiting.due < due and waiting.wanted() for waiting in self._heap)
 
     def status(self) -> dict[str, Any]:
         return {

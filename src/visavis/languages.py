@@ -196,6 +196,19 @@ NO_ANSWER = {
     "ja": "すみません、それには答えられません。",
 }
 """Said when there is no answer."""
+ONE_MOMENT = {
+    "en": "One moment…",
+    "pl": "Chwileczkę…",
+    "de": "Einen Moment…",
+    "es": "Un momento…",
+    "fr": "Un instant…",
+    "it": "Un momento…",
+    "pt": "Um momento…",
+    "nl": "Een ogenblik…",
+    "zh": "请稍等…",
+    "ja": "少々お待ちください…",
+}
+"""Said while the answer is late."""
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _RUN = re.compile(r"(?:[^\W_]|')+")
 _HUM = re.compile(r"\b(?:m+|uh+)[- ]?h[mu]\w*")

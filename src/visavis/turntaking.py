@@ -275,6 +275,8 @@ BEGIN_FROM = 0.5
 """The probability from which an answer is begun in silence."""
 WAITS = ((0.95, samples(0.6)), (0.7, samples(0.8)), (0.3, samples(1.1)), (0.0, samples(1.6)))
 """Silence that ends the turn, by the turn model's probability."""
+SOONEST = WAITS[0][1]
+"""The least of them."""
 WAIT_OPEN = samples(1.5)
 """Silence that ends a turn whose words stop in the middle of a sentence."""
 WAIT_LONGEST = samples(1.6)

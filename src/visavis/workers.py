@@ -32,9 +32,9 @@ class Workers:
         return self._running == 0
 
     def delay(self, due: float) -> float:
-        """Seconds that a call would probably wait now, from what the last calls took."""
-        before = self.queue.before(due) + self._running - self._limit + 1
-        return max(0, before) * self._seconds / self._limit
+        """Seconds until all that waits and is due before then will have begun, from what the last calls
+        took."""
+        return self.queue.before(due) * self._seconds / self._limit
 
     async def run(self, call: Callable[..., T], *arguments: Any, due: float | None = None) -> T:
         """`call(*arguments)` in a thread. A caller that is cancelled while it waits gives up its place; later

@@ -12,7 +12,7 @@ import anyio
 from visavis import plugins
 from visavis.agents import Brief, parts
 from visavis.agents.interlocutor import Interlocutor
-from visavis.agents.parts import Said, Stages
+from visavis.agents.parts import Excuse, Said, Stages
 from visavis.languages import ENGLISH, base
 from visavis.memory import Memory
 from visavis.settings import AssistantSettings, Settings
@@ -77,6 +77,7 @@ class Cascade:
             "language": "detect" if self.stages.asr.detects else self.assistant.language,
             "demo_brain": self.names["llm"] == DEMO_BRAIN,
             "workers": workers.queue.status(),
+            "excuses": self.stages.excuse.count,
             "problems": problems,
         }
 
@@ -92,4 +93,6 @@ def load(settings: Settings) -> Cascade:
         with meters[group].loading():
             engines[group] = plugins.load(group, name, settings)
     workers, said = Workers(settings.server.workers), Said(settings.models.cache_size)
-    return Cascade(Stages(**engines, workers=workers, meters=meters, said=said), settings.assistant, names)
+    excuse = Excuse(settings.assistant.excuse_seconds, settings.assistant.excuses)
+    stages = Stages(**engines, workers=workers, meters=meters, said=said, excuse=excuse)
+    return Cascade(stages, settings.assistant, names)

@@ -7,8 +7,9 @@ barge-in or the reply they belong to; answers to one that is over fall on the fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from itertools import count
+from typing import Any
 
 import anyio
 import structlog
@@ -50,6 +51,8 @@ GOES_ON = samples(1.0)
 """A user who goes on this soon after the first sound of the reply had not finished: both are one turn."""
 SHOWS_WITHIN = 1.0
 """Seconds from a reply's first sound until the session reports it as being heard."""
+Question = Callable[[Listening, AskTurn, Samples], Coroutine[Any, Any, None]]
+"""About the user's turn; the audio is all of it."""
 _log = structlog.get_logger()
 
 
@@ -229,10 +232,7 @@ class Interlocutor:
                 return
             match action:
                 case AskTurn():
-                    audio = self._words_of(turn, action.until)
-                    scope = turn.ask(action)
-                    self._tasks.start_soon(self._ask_end, turn, action, audio, scope)
-                    self._tasks.start_soon(self._ask_text, turn, action, audio, scope)
+                    self._ask(turn, action, self._ask_end, self._ask_text)
                 case Turn.BEGIN:
                     turn.draft = self._answer(turn.words, spoken=True, heard=turn.language)
                 case Turn.TAKE_BACK:
@@ -240,31 +240,37 @@ class Interlocutor:
                 case Turn.END:
                     self._finish(turn)
 
-    async def _ask_end(
-        self, turn: Listening, ask: AskTurn, audio: Samples, scope: anyio.CancelScope
-    ) -> None:
-        with scope:
-            probability = await self._stages.finished(audio, self._turn_ends(turn))
-            if turn is self._turn:
-                self._turn_actions(turn, turn.policy.probability(ask, probability))
+    def _ask(self, turn: Listening, ask: AskTurn, *questions: Question) -> None:
+        """Put the questions about `turn`, until they are given up."""
+        audio, scope = self._words_of(turn, ask.until), turn.ask(ask)
 
-    async def _ask_text(
-        self, turn: Listening, ask: AskTurn, audio: Samples, scope: anyio.CancelScope
-    ) -> None:
-        with scope:
-            try:
-                transcript = await self._stages.transcribe(audio, self._hears, self._turn_ends(turn))
-            except Exception as error:
-                self._not_understood(turn, ask, error)
-                return
-            if turn is not self._turn or not turn.is_about(ask):
-                return
-            turn.understood(ask, transcript, self._now())
-            if turn.closing:
-                self._conclude(turn)
-                return
-            self._caption(turn, turn.words)
-            self._turn_actions(turn, turn.policy.transcript(ask, turn.text or "", turn.language))
+        async def put() -> None:
+            with scope:
+                async with anyio.create_task_group() as tasks:
+                    for question in questions:
+                        tasks.start_soon(question, turn, ask, audio)
+
+        self._tasks.start_soon(put)
+
+    async def _ask_end(self, turn: Listening, ask: AskTurn, audio: Samples) -> None:
+        probability = await self._stages.finished(audio, self._turn_ends(turn))
+        if turn is self._turn:
+            self._turn_actions(turn, turn.policy.probability(ask, probability))
+
+    async def _ask_text(self, turn: Listening, ask: AskTurn, audio: Samples) -> None:
+        try:
+            transcript = await self._stages.transcribe(audio, self._hears, self._turn_ends(turn))
+        except Exception as error:
+            self._not_understood(turn, ask, error)
+            return
+        if turn is not self._turn or not turn.is_about(ask):
+            return
+        turn.understood(ask, transcript, self._now())
+        if turn.closing:
+            self._conclude(turn)
+            return
+        self._caption(turn, turn.words)
+        self._turn_actions(turn, turn.policy.transcript(ask, turn.text or "", turn.language))
 
     def _turn_ends(self, turn: Listening) -> float:
         """When the turn is over at the soonest, by the loop's clock."""
@@ -289,9 +295,7 @@ class Interlocutor:
         if turn.known or turn.begin is None:
             self._conclude(turn)
         elif turn.asked is None or not turn.is_about(turn.asked):
-            ask = AskTurn(self._microphone.heard)
-            audio = self._words_of(turn, ask.until)
-            self._tasks.start_soon(self._ask_text, turn, ask, audio, turn.ask(ask))
+            self._ask(turn, AskTurn(self._microphone.heard), self._ask_text)
 
     def _conclude(self, turn: Listening) -> None:
         """The turn is over and its words are known."""
@@ -340,6 +344,7 @@ class Interlocutor:
             self._language,
             self._tools,
             self._library,
+            self._stages.excuse,
         )
         messages = [*self._memory.messages(self._language), Message("user", question, self._language)]
         self._tasks.start_soon(self._run, reply, messages)

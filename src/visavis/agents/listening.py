@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import anyio
+
 from visavis import events as ev
 from visavis.agents.reply import LONGEST_TEXT, Reply
 from visavis.languages import ENGLISH
@@ -33,6 +35,8 @@ class Listening:
         """Words of this turn that are settled."""
         self.asked: AskTurn | None = None
         """The latest question about this turn."""
+        self.asking = anyio.CancelScope()
+        """What waits for its answers."""
         self.text: str | None = None
         """The words after `before`, up to `text_until`."""
         self.text_until = -1
@@ -71,6 +75,17 @@ class Listening:
         """Whether `ask` is about all that was said."""
         return self.policy.voice.last <= ask.until
 
+    def ask(self, ask: AskTurn) -> anyio.CancelScope:
+        """`ask` is the latest question now; its answers are awaited in the scope."""
+        self.asking.cancel()
+        self.asked, self.asking = ask, anyio.CancelScope()
+        return self.asking
+
+    def give_up_stale(self) -> None:
+        """Nobody wants to know any more what was asked before the user went on."""
+        if self.asked is not None and not self.is_about(self.asked):
+            self.asking.cancel()
+
     def understood(self, ask: AskTurn, transcript: Transcript, now: float) -> None:
         self.text, self.text_until = transcript.text[:LONGEST_TEXT], ask.until
         self.language = transcript.language or self.language
@@ -103,6 +118,11 @@ class Listening:
         """Those reached, in the order of their names."""
         order: tuple[ev.Stage, ...] = ("speech_end", "end_of_turn", "transcript")
         return ((stage, self._milestones[stage]) for stage in order if stage in self._milestones)
+
+    def drop(self) -> None:
+        """Nothing of this turn is wanted any more."""
+        self.asking.cancel()
+        self.drop_draft()
 
     def drop_draft(self) -> None:
         if self.draft is not None:

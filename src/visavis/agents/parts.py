@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import structlog
 
+from visavis.languages import ONE_MOMENT
 from visavis.meters import Meter
 from visavis.stages import (
     CastTextToSpeech,
@@ -67,6 +69,22 @@ def _size(pieces: tuple[Speech, ...]) -> int:
     return sum(len(speech.pcm) for speech in pieces)
 
 
+@dataclass
+class Excuse:
+    """What is said in an answer's stead while it is late, once in a turn."""
+
+    after: float = 0.0
+    """Seconds after the end of the user's turn from which an answer is late; 0 is never."""
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    """By language; others than these come from `ONE_MOMENT`."""
+    count = 0
+    """How often it was said."""
+
+    def phrase(self, language: str) -> str:
+        """Empty when there is none."""
+        return self.phrases.get(language, ONE_MOMENT.get(language, "")) if self.after else ""
+
+
 class Speaking(Protocol):
     """What it takes to answer aloud."""
 
@@ -94,6 +112,7 @@ class Stages:
     workers: Workers
     meters: dict[str, Meter] = field(default_factory=meters)
     said: Said = field(default_factory=Said)
+    excuse: Excuse = field(default_factory=Excuse)
     cast: dict[str, Stages] = field(default_factory=dict)
     """The same with the voices of other avatars, by their names."""
 
@@ -108,24 +127,26 @@ class Stages:
             self.cast[avatar] = replace(self, tts=tts, said=Said(self.said.limit))
         return self.cast[avatar]
 
-    async def finished(self, audio: Samples) -> float:
-        """The probability that the speaker has finished; 0 when the model fails: silence must decide."""
+    async def finished(self, audio: Samples, due: float) -> float:
+        """The probability that the speaker has finished, to be known at `due`; 0 when the model fails:
+        silence must decide."""
         try:
-            return await self.workers.run(self.meters["end_of_turn"].timed(self.end_of_turn), audio)
+            model = self.meters["end_of_turn"].timed(self.end_of_turn)
+            return await self.workers.run(model, audio, due=due)
         except Exception:
             structlog.get_logger().exception("the end-of-turn model failed")
             return 0.0
 
-    async def transcribe(self, audio: Samples, language: str | None) -> Transcript:
-        """The words of `audio`; raises what the recogniser raises."""
+    async def transcribe(self, audio: Samples, language: str | None, due: float) -> Transcript:
+        """The words of `audio`, to be known at `due`; raises what the recogniser raises."""
         known = language if language in self.asr.languages else None
         asr = self.meters["asr"].timed(self.asr)
-        return await self.workers.run(asr, np.concatenate((audio, ZEROS)), known)
+        return await self.workers.run(asr, np.concatenate((audio, ZEROS)), known, due=due)
 
-    async def glimpse(self, audio: Samples, language: str | None) -> Transcript:
+    async def glimpse(self, audio: Samples, language: str | None, due: float) -> Transcript:
         """What `audio` seems to say so far; nothing when the recogniser fails."""
         try:
-            return await self.transcribe(audio, language)
+            return await self.transcribe(audio, language, due)
         except Exception:
             structlog.get_logger().exception("the recogniser failed")
             return Transcript("", 0.0)

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from visavis import events as ev
 from visavis.agents import Library
-from visavis.agents.parts import Speaking
+from visavis.agents.parts import Excuse, Speaking
 from visavis.audio import BYTES, Resampler
 from visavis.clauses import ClauseCutter
 from visavis.echo import SPOKEN_AGO
@@ -24,6 +24,7 @@ from visavis.languages import ENGLISH, NO_ANSWER
 from visavis.stages import LISTEN_RATE, Message, Speech, StreamedTextToSpeech
 from visavis.stages.looked_up import said_before, told
 from visavis.tools import Tool
+from visavis.workers import Workers
 
 LONGEST_TEXT = 4000
 """Characters of a question or of an answer."""
@@ -49,6 +50,7 @@ class Reply:
         language: str | None = None,
         tools: Sequence[Tool] = (),
         library: Library | None = None,
+        excuse: Excuse | None = None,
     ) -> None:
         """`language` is what it is to be in, when the voice speaks it; None is the voice's own."""
         self.id = id
@@ -76,7 +78,14 @@ class Reply:
         self._waiting: dict[str, asyncio.Future[ev.ToolResult]] = {}
         self._held: list[ev.FromAgent] = []
         self._emit: Emit = self._held.append
-        self._committed = False
+        self._committed = anyio.Event()
+        self._excuse, self._excused = excuse, ""
+        self._asked = 0.0
+        self._thought = False
+        """The model has begun to write."""
+        self._answered = False
+        """There is sound of the answer itself."""
+        self._cited = False
         self._room = LONGEST_TEXT
         self._length = 0
         self._sounds_since: float | None = None
@@ -88,7 +97,8 @@ class Reply:
     # -- for the agent -------------------------------------------------------------------------------------
     def commit(self, emit: Emit) -> None:
         """From now on everything goes to `emit`, first what has been made already."""
-        self._emit, self._committed = emit, True
+        self._emit = emit
+        self._committed.set()
         if self.started:
             self._sounds_since = _now()
         for event in self._held:
@@ -111,7 +121,8 @@ class Reply:
     @property
     def remembered(self) -> str:
         """Its text, as the user knows it."""
-        return self.said if self.cut is None else self.cut
+        text = self.said if self.cut is None else self.cut
+        return "" if self._excused.startswith(text) else text.removeprefix(self._excused).strip()
 
     def sounding(self) -> float:
         """Seconds since its first sound was sent; negative before that."""
@@ -137,12 +148,15 @@ class Reply:
     # -- the work --------------------------------------------------------------------------------------------
     async def run(self, messages: Sequence[Message]) -> None:
         """Answer `messages`; never raises."""
+        self._asked = _now()
         with self._scope:
             try:
                 clauses, text = anyio.create_memory_object_stream[str](LONGEST_TEXT)
                 async with clauses, text, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._think, messages, clauses)
+                    tasks.start_soon(self._ask_for_patience)
                     await self._speak(text)
+                    tasks.cancel_scope.cancel()
             except Exception as error:
                 self._fail(error)
 
@@ -173,7 +187,8 @@ class Reply:
                     # The ids of some servers are empty, or the same in every answer.
                     calls.append(replace(piece, call=f"{self.id}-{self._calls}"))
                     continue
-                if piece and self._room == LONGEST_TEXT:
+                if piece and not self._thought:
+                    self._thought = True
                     self._reached("first_token")
                 piece = piece[: self._room]
                 for clause in cutter.feed(piece):
@@ -199,7 +214,7 @@ class Reply:
         if self._library is None:
             return messages
         before = said_before(messages)
-        self._sources = await self._workers.run(self._library.search, self.question, before)
+        self._sources = await self._workers.run(self._library.search, self.question, before, due=self._asked)
         return told(messages, self._sources)
 
     async def _speak(self, clauses: MemoryObjectReceiveStream[str]) -> None:
@@ -207,16 +222,47 @@ class Reply:
         async for clause in clauses:
             await anyio.sleep(max(0.0, self._ahead() - LOOK_AHEAD))
             await self._say(clause)
-        if not self.started and self._calls:
+        if not self._answered and self._calls:
             self.done = True
             self._emit(ev.UserSaid(""))  # a tool did all that there was to do
             return
-        if not self.started:
+        if not self._answered:
             await self._say(NO_ANSWER.get(self._language or ENGLISH, NO_ANSWER[ENGLISH]))
-        if not self.started:
+        if not self._answered:
             raise VisavisError("VOICE_SILENT", "The voice made no sound; try another one (`stages.tts`).")
         self.done = True
         self._emit(ev.ReplyDone(self.id))
+
+    async def _ask_for_patience(self) -> None:
+        """Say that it takes a moment, if the answer is late or is sure to be."""
+        if self._excuse is None or not (phrase := self._excuse.phrase(self._language or ENGLISH)):
+            return
+        await self._committed.wait()
+        if self._delay() <= self._excuse.after:
+            await anyio.sleep(self._excuse.after)
+        if self.started:
+            return
+        ears = Resampler(self._voice.rate, LISTEN_RATE)
+        async with aclosing(self._spoken(phrase, ears)) as pieces:
+            said = [(speech, heard_as) async for speech, heard_as in pieces if speech.pcm]
+        if self.started or not said:
+            return  # the answer has come meanwhile
+        said[-1] = said[-1][0], said[-1][1] + ears(b"", last=True)
+        self._excused = phrase
+        self._excuse.count += 1
+        for index, (speech, heard_as) in enumerate(said):
+            text = "" if index else phrase
+            self._hand_out(speech, heard_as, text, text.split(), {})
+
+    def _delay(self) -> float:
+        """Seconds until its first sound can be begun, as far as is known of those who wait before it."""
+        thinking: Workers | None = getattr(self._model, "workers", None)
+        delay = self._workers.delay(self._due())
+        return delay + (thinking.delay(self._asked) if thinking is not None and not self._thought else 0.0)
+
+    def _due(self) -> float:
+        """When its next sound is needed."""
+        return _now() + self._ahead() if self._answered else self._asked
 
     async def _say(self, clause: str) -> None:
         written, emotions = read(clause)
@@ -224,35 +270,36 @@ class Reply:
             emotions.setdefault(0, self._next_emotion)
         self._next_emotion = emotions.pop(len(written), None)
         text = " ".join(written)
-        async with aclosing(self._spoken(text)) as pieces:
+        async with aclosing(self._spoken(text, self._listener)) as pieces:
             async for speech, heard_as in pieces:
                 if speech.pcm:
+                    self._answered = True
                     self._hand_out(speech, heard_as, text, written, emotions)
                     text, emotions = "", {}
 
-    async def _spoken(self, text: str) -> AsyncGenerator[tuple[Speech, bytes], None]:
+    async def _spoken(self, text: str, ears: Resampler) -> AsyncGenerator[tuple[Speech, bytes], None]:
         """The pieces of a clause, each also as the microphone would hear it."""
         clause = text, self._language
         if (kept := self._kept.find(clause)) is not None:
             for speech in kept:
-                yield speech, self._listener(speech.pcm)
+                yield speech, ears(speech.pcm)
             return
         made: list[Speech] = []
-        async with aclosing(self._made(text)) as pieces:
+        async with aclosing(self._made(text, ears)) as pieces:
             async for speech, heard_as in pieces:
                 made.append(speech)
                 yield speech, heard_as
         self._kept.keep(clause, tuple(made))
 
-    async def _made(self, text: str) -> AsyncGenerator[tuple[Speech, bytes], None]:
+    async def _made(self, text: str, ears: Resampler) -> AsyncGenerator[tuple[Speech, bytes], None]:
         """The pieces of a clause as the voice makes them."""
         if not isinstance(self._voice, StreamedTextToSpeech):
-            yield await self._workers.run(self._synthesise, text)
+            yield await self._workers.run(self._synthesise, text, ears, due=self._due())
             return
         stream = self._meters["tts"].to_first(self._voice.stream(text, self._language))
         async with aclosing(stream) as pieces:
             async for speech in pieces:
-                yield speech, self._listener(speech.pcm)
+                yield speech, ears(speech.pcm)
 
     def _hand_out(
         self,
@@ -267,10 +314,11 @@ class Reply:
             self.started = True
             self._reached("first_audio")
             self._emit(ev.ReplyStarted(self.id))
-            if self._sources:
-                self._emit(ev.Cited(self._sources))
-            if self._committed:
+            if self._committed.is_set():
                 self._sounds_since = _now()
+        if self._sources and self._answered and not self._cited:
+            self._cited = True
+            self._emit(ev.Cited(self._sources))
         shift = self._length / self._voice.rate
         for index, name in emotions.items():
             at = shift + _start(speech, index, len(written), self._voice.rate)
@@ -287,9 +335,9 @@ class Reply:
         self._heard_as += heard_as
         self._length += len(speech.pcm) // BYTES
 
-    def _synthesise(self, clause: str) -> tuple[Speech, bytes]:
+    def _synthesise(self, clause: str, ears: Resampler) -> tuple[Speech, bytes]:
         speech = self._meters["tts"].timed(self._voice)(clause, self._language)
-        return speech, self._listener(speech.pcm)
+        return speech, ears(speech.pcm)
 
     def _ahead(self) -> float:
         """Seconds of speech that have been made and not been heard."""

@@ -19,6 +19,11 @@ class AssistantSettings(Section):
     `stages.asr` and `stages.tts`."""
     memory_turns: int = Field(12, ge=1, le=200)
     """Messages of the conversation that the language model is shown."""
+    excuse_seconds: float = Field(1.5, ge=0, le=60)
+    """The embedded agent says "One moment…" when its answer comes, or is sure to come, later than so many
+    seconds after the user's turn; 0 keeps it silent."""
+    excuses: dict[str, str] = Field(default_factory=dict)
+    """What it says then, by the code of the language; an empty text is nothing."""
     seed: int = 0
     """Same seed, same blinks, same voice noise, same choice of replies where the engines allow it."""
 

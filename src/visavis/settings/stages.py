@@ -29,6 +29,9 @@ class LanguageModelSettings(Section):
     """Tokens that a model from a file can have in mind: instructions, conversation and answer."""
     threads: int = Field(0, ge=0, le=64)
     """Of a model from a file; 0 is half of the machine's processors."""
+    parallel: int = Field(1, ge=1, le=64)
+    """Answers that a model from a file generates at a time, as one batch; each needs the memory of a
+    `context`."""
     url: Annotated[str, AfterValidator(web_address)] = ""
     model: str = ""
     key: SecretStr = SecretStr("")

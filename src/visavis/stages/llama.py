@@ -8,7 +8,6 @@ import secrets
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,39 @@ from visavis.events import ToolCall
 from visavis.stages import Message
 from visavis.stages.function_calls import StreamedCalls, declared, written
 from visavis.tools import Tool
+from visavis.workers import Workers
 
 Piece = str | ToolCall
 
 
 class Llama:
-    """One model: answers are generated one after the other, in the order of asking."""
+    """One model: `parallel` answers are generated at a time, as one batch; the others wait in the order of
+    asking, which is that in which they are needed."""
 
     def __init__(
-        self, gguf: Path, *, seed: int, most_tokens: int = 60, context: int = 2048, threads: int = 1
+        self,
+        gguf: Path,
+        *,
+        seed: int,
+        most_tokens: int = 60,
+        context: int = 2048,
+        threads: int = 1,
+        parallel: int = 1,
     ) -> None:
         """`most_tokens` of an answer; `context`: tokens of a conversation and its answer; blocking.
 
+        As many conversations as answers are generated at a time find what they had in mind in the cache.
         Raises `VisavisError` (`LLM_FAILED`) when llama.cpp cannot open the file.
         """
         self._name, self._seed, self._most_tokens = gguf.name, seed, most_tokens
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="llama")
-        self._server = _open(gguf, context, threads)
+        self.workers = Workers(parallel)
+        """They only wait: the work is done in llama.cpp's own threads."""
+        self._server = _open(gguf, context, threads, parallel)
 
     def warm_up(self, messages: Sequence[Message]) -> None:
         """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
         request = self._request(messages, (), 1, 1.0, 0.0)
-        self._worker.submit(self._server.handle_chat_completions, request, _stop).result()
+        self._server.handle_chat_completions(request, _stop)
 
     async def generate(
         self,
@@ -64,7 +74,7 @@ class Llama:
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
         request = self._request(messages, tools, self._most_tokens, repeat_penalty, temperature)
-        generation = self._worker.submit(self._run, request, put, stopped)
+        generation = asyncio.create_task(self.workers.run(self._run, request, put, stopped))
         try:
             while (item := await pieces.get()) is not None:
                 if isinstance(item, VisavisError):
@@ -127,12 +137,13 @@ class Llama:
         return VisavisError("LLM_FAILED", f"The language model {self._name} failed: {what}. {advice}")
 
 
-def _open(gguf: Path, context: int, threads: int) -> Any:
+def _open(gguf: Path, context: int, threads: int, parallel: int) -> Any:
     """llama.cpp's server object; its HTTP side, which cannot be left out, is made unreachable."""
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
-    params.n_ctx = context
-    params.n_parallel = 1
+    params.n_ctx = context * parallel
+    params.n_parallel = parallel
+    params.kv_unified = True  # one conversation may use what the others leave
     params.n_batch = 512
     params.n_ubatch = 128
     params.cpuparams.n_threads = threads

@@ -53,6 +53,9 @@ _SENTENCE_END = re.compile(r"(?<!\.)[.!?]+(?<!\.\.)[\"'”’)]*(?=\s)")
 _ROLE = re.compile(r"^(?:assistant|ai|bot|answer|a)\s*:\s*", re.I)
 _LONGEST_ROLE = 12
 """Characters after which no role name can be coming."""
+_CONTEXT, _PARALLEL = 1024, 4
+"""Tokens of a conversation with its answer, and answers that are generated at a time: together four cost a
+quarter less than one after the other (CPU), and nobody waits for three others to be complete."""
 _MESSAGES = 4
 _CHARACTERS = 800
 _LONGEST_INSTRUCTIONS = 1_200
@@ -77,7 +80,8 @@ def load_english(settings: Settings) -> DemoBrain:
     encoder = SentenceEncoder(
         store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
     )
-    model = Llama(next(store.path("smollm2-135m").glob("*.gguf")), seed=settings.assistant.seed)
+    gguf = next(store.path("smollm2-135m").glob("*.gguf"))
+    model = Llama(gguf, seed=settings.assistant.seed, context=_CONTEXT, parallel=_PARALLEL)
     brain = DemoBrain(
         load_replies(store, encoder, settings.assistant.seed), model, settings.assistant.instructions
     )
@@ -99,11 +103,12 @@ def load_replies(store: ModelStore, encoder: SentenceEncoder, seed: int) -> Repl
 
 
 class DemoBrain:
-    """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
+    """A `LanguageModel`."""
 
     def __init__(self, replies: Replies, model: Llama, instructions: str) -> None:
         self._replies = replies
         self._model = model
+        self.workers = model.workers
         self._instructions = instructions
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="replies")
 

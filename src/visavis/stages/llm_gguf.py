@@ -32,6 +32,7 @@ def load(settings: Settings) -> GgufModel:
             most_tokens=settings.llm.max_tokens,
             context=settings.llm.context,
             threads=settings.llm.threads or max(1, (os.cpu_count() or 1) // 2),
+            parallel=settings.llm.parallel,
         )
     except VisavisError as error:
         raise ConfigurationError(f"llm.file: {error}") from error
@@ -40,10 +41,11 @@ def load(settings: Settings) -> GgufModel:
 
 
 class GgufModel:
-    """A `LanguageModel`; one answer is generated at a time, in the order of the questions."""
+    """A `LanguageModel`; `llm.parallel` answers are generated at a time, in the order of the questions."""
 
     def __init__(self, model: Llama, settings: LanguageModelSettings, name: str = "") -> None:
         self._model, self._settings, self.model = model, settings, name or None
+        self.workers = model.workers
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()

@@ -41,6 +41,7 @@ class DemoBrains:
 
     def __init__(self, home: str, brains: Mapping[str, LanguageModel]) -> None:
         self._home, self._brains = home, brains
+        self.workers = getattr(brains.get(ENGLISH), "workers", None)
 
     def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
