@@ -210,8 +210,8 @@ def _resolve(
     overrides: Mapping[str, Any], config: Path | None, environ: Mapping[str, str], cwd: Path
 ) -> tuple[Settings, Mapping[str, Given]]:
     """The settings, and by dotted key what was given."""
-    if config is None and environ.get(NAMED_FILE):
-        config = Path(environ[NAMED_FILE])
+    if config is None and (named := environ.get(NAMED_FILE) or _known(cwd / ".env").get(NAMED_FILE)):
+        config = Path(named)
     options = {key: Given(value, "command line") for key, value in overrides.items() if value is not None}
     sources = [_yaml(config, cwd, environ), _dotenv(cwd / ".env"), _environment(environ, "environment")]
     given = {key: value for source in sources for key, value in source.values.items()} | options

@@ -136,6 +136,12 @@ def test_a_variable_names_the_file(tmp_path: Path) -> None:
     assert load_settings({}, None, environ, tmp_path).avatar == "pip"
 
 
+def test_the_dotenv_names_the_file(tmp_path: Path) -> None:
+    written(tmp_path, "avatar: pip\n")
+    (tmp_path / ".env").write_text("AVATAR_PIPELINE_CONFIG_PATH=pipeline.yaml\n")
+    assert load_settings({}, None, {}, tmp_path).avatar == "pip"
+
+
 def test_openai_compatible_without_an_address_is_openai(tmp_path: Path) -> None:
     config = written(tmp_path, "pipeline: {llm: {handler: openai_compatible}}\n")
     assert load_settings({}, config, {}, tmp_path).llm.url == "https://api.openai.com/v1"
