@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visavis.arkit import COUNT, INDEX, NAMES, Weights
+from visavis.arkit import COUNT, INDEX, NAMES, Weights, neutral
 from visavis.audio import Media, to_pcm
 from visavis.errors import ConfigurationError
-from visavis.events import Phoneme
+from visavis.events import Animate, Phoneme
 from visavis.faces import FaceEngine, FaceStream
-from visavis.faces.speech_face import Faces
+from visavis.faces.net import MODEL, NetEngine
+from visavis.faces.speech_face import Faces, Move, move
 from visavis.plugins import load, names
 from visavis.settings import FaceSettings, Settings
 
@@ -241,5 +242,44 @@ def test_a_failing_life_layer_leaves_the_face_as_it_is(monkeypatch: pytest.Monke
     def broken(*_: object) -> None:
         raise RuntimeError("no life")
 
-    monkeypatch.setattr("visavis.faces.life.Life.apply", broken)
+    monkeypatch.setattr("visavis.faces.speech_face.enliven", broken)
     np.testing.assert_array_equal(face.feed(sound, None, True), bare.feed(sound, None, True))
+
+
+def test_many_voices_are_moved_together_as_each_alone() -> None:
+    media, faces = Media(), Faces.load(Settings())
+    sounds = [voice(seconds, media.rate) for seconds in (0.4, 1.3, 0.9, 1.3, 0.01)]
+    alone = [faces.open(media, i, timed=False).feed(pcm, None, True) for i, pcm in enumerate(sounds)]
+    together = [faces.open(media, i, timed=i == 2) for i in range(len(sounds))]
+    parts: list[list[Weights]] = [[] for _ in sounds]
+    step = media.edge(3) * 2
+    for begin in range(0, max(map(len, sounds)), step):
+        left = [i for i, pcm in enumerate(sounds) if begin < len(pcm)]
+        jobs = [
+            Animate(1, sounds[i][begin : begin + step], None, begin + step >= len(sounds[i]), 0.0)
+            for i in left
+        ]
+        moved = move([Move(together[i], job) for i, job in zip(left, jobs, strict=True)])
+        assert [each.last for each in moved] == [job.last for job in jobs]
+        for i, each in zip(left, moved, strict=True):
+            parts[i].append(each.weights)
+    alone[2] = faces.open(media, 2, timed=True).feed(sounds[2], None, True)
+    for rows, wanted in zip(parts, alone, strict=True):
+        np.testing.assert_allclose(np.concatenate(rows), wanted, atol=1e-5)
+
+
+def test_an_engine_that_fails_for_many_leaves_each_a_neutral_face() -> None:
+    class Broken(NetEngine):
+        def feed_all(self, streams: object, pieces: object) -> list[Weights]:
+            raise RuntimeError("no")
+
+    media = Media()
+    model = files("visavis.faces").joinpath(MODEL).read_bytes()
+    faces = Faces(Broken(model), engine("phonemes"), life=False)
+    jobs = [
+        Move(faces.open(media, i, timed=False), Animate(i, voice(0.2, 24_000), None, True, 0.0))
+        for i in (1, 2)
+    ]
+    for each in move(jobs):
+        np.testing.assert_array_equal(each.weights, neutral(6))
+    assert faces.figures()["errors"] == 2

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from functools import partial
 from typing import Any
 
+import pytest
 from tests import vtime
 
 from visavis.arkit import neutral
 from visavis.events import Animated
-from visavis.faces.animator import Animator
+from visavis.faces.animator import BEAT, MOST, Animator
 
 
 class Slow(Executor):
@@ -31,28 +33,96 @@ class Slow(Executor):
         return future
 
 
-def work() -> Animated:
-    return Animated(1, neutral(1))
+class Worker:
+    """Moves nothing, and keeps what it was given at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    def __call__(self, moves: Sequence[Any]) -> list[Animated]:
+        self.batches.append(list(moves))
+        return [Animated(len(self.batches), neutral(1))] * len(moves)
 
 
-def test_the_most_urgent_goes_first_and_waits_are_counted() -> None:
-    order: list[str] = []
+def run(seconds: float, *jobs: tuple[float, str, float, bool]) -> tuple[Worker, Animator, list[str]]:
+    """Ask for jobs (when, name, due, wanted) of a worker that takes `seconds` for a batch."""
+    worker, order = Worker(), list[str]()
 
     async def main() -> Animator:
-        animator = Animator(Slow(0.1))
-
-        def ask(name: str, due: float, wanted: bool = True) -> None:
-            animator.submit(due, work, lambda _: order.append(name), partial(bool, wanted))
-
-        ask("at once", 9.0)
-        ask("late", 3.0)
-        ask("given up", 0.5, wanted=False)
-        ask("soon", 1.0)
-        assert animator.status() == {"waiting": 3, "jobs": 1, "waited": 3, "wait_s": 0.0}
+        animator, begun = Animator(Slow(seconds), worker), 0.0
+        for at, name, due, wanted in jobs:
+            await asyncio.sleep(at - begun)
+            begun = at
+            move: Any = name
+            animator.submit(due, move, partial(_note, order, name), partial(bool, wanted))
         await asyncio.sleep(1)
         return animator
 
-    animator = vtime.run(main())
+    return worker, vtime.run(main()), order
+
+
+def test_the_most_urgent_go_first_together_and_waits_are_counted() -> None:
+    worker, animator, order = run(
+        0.1,
+        (0.0, "at once", 9.0, True),
+        (0.0, "late", 3.0, True),
+        (0.0, "given up", 0.5, False),
+        (0.0, "soon", 1.0, True),
+    )
+    assert worker.batches == [["at once"], ["soon", "late"]]
     assert order == ["at once", "soon", "late"]
-    # 0.1 s for the second and 0.2 s for the third; nobody waited for what was given up.
-    assert animator.status() == {"waiting": 0, "jobs": 3, "waited": 3, "wait_s": 0.3}
+    # 0.1 s for each of two; nobody waited for what was given up.
+    assert animator.status() == {"waiting": 0, "jobs": 3, "waited": 3, "wait_s": 0.2}
+
+
+def test_a_batch_is_never_larger_than_it_may_be() -> None:
+    names = [f"job {number:02}" for number in range(MOST + 4)]
+    worker, _, order = run(0.1, *((0.0, name, 1.0 + i, True) for i, name in enumerate(names)))
+    assert [len(batch) for batch in worker.batches] == [1, MOST, 3]
+    assert order == names
+
+
+def test_who_comes_right_after_another_waits_a_beat_for_company_and_who_comes_alone_does_not() -> None:
+    worker, animator, _ = run(
+        0.001,
+        (0.0, "first", 1.0, True),
+        (BEAT / 2, "second", 1.0, True),
+        (BEAT * 3 / 4, "third", 1.0, True),
+        (BEAT * 5, "alone", 1.0, True),
+    )
+    assert worker.batches == [["first"], ["second", "third"], ["alone"]]
+    assert animator.queue.wait_seconds == pytest.approx(BEAT * 3 / 4)
+
+
+def test_a_full_batch_waits_for_no_beat() -> None:
+    jobs = [(0.0, "first", 1.0, True), *((0.002, f"job {n}", 1.0, True) for n in range(MOST))]
+    worker, animator, _ = run(0.001, *jobs)
+    assert [len(batch) for batch in worker.batches] == [1, MOST]
+    assert animator.queue.wait_seconds == pytest.approx(0)
+
+
+def _note(order: list[str], name: str, animated: Animated) -> None:
+    order.append(name)
+
+
+class EarlyLoop(vtime.VirtualLoop):
+    """Its timers come a little early, as those of uvloop do."""
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        return super().call_at(when - 0.0005, callback, *args, context=context)
+
+
+def test_a_timer_that_comes_early_loses_nothing() -> None:
+    loop, worker, order = EarlyLoop(), Worker(), list[str]()
+
+    async def main() -> None:
+        animator = Animator(Slow(0.001), worker)
+        for name in ("first", "second"):
+            move: Any = name
+            animator.submit(1.0, move, partial(_note, order, name), lambda: True)
+            await asyncio.sleep(0.003)
+        await asyncio.sleep(1)
+
+    with closing(loop):
+        loop.run_until_complete(main())
+    assert order == ["first", "second"]

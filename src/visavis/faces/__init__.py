@@ -6,6 +6,7 @@ An engine is chosen by name through the entry points `visavis.faces`; each names
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -68,4 +69,17 @@ class PictureEngine(Protocol):
 
     def idle(self, seconds: float) -> NDArray[np.uint8]:
         """The picture of a moment without speech, a `Drawing`."""
+        ...
+
+
+@runtime_checkable
+class ManyVoices(Protocol):
+    """A `FaceEngine` that moves many faces in little more time than one."""
+
+    name: str
+
+    def open(self, media: Media, seed: int) -> FaceStream: ...
+
+    def feed_all(self, streams: Sequence[FaceStream], pieces: Sequence[tuple[bytes, bool]]) -> list[Weights]:
+        """What `feed` of each of these streams, all different, returns for its piece: (pcm, last)."""
         ...

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
-from visavis.faces.framing import Framer, Loudness
+from visavis.faces.framing import Framer, Loudness, Samples, levels
 
 Accents = NDArray[np.float32]
 """float32[n] in 0..1: how strongly each frame is underlined."""
@@ -25,6 +25,8 @@ LOUD = 6.0
 """Decibels below the voice's loudest at which an accent by loudness begins."""
 SLOW = 0.12
 """Time constant in seconds of accents by loudness."""
+LOTS = 256
+"""Random numbers; the pattern repeats after three minutes."""
 
 
 class StressAccents:
@@ -66,24 +68,30 @@ class LoudAccents:
     """Accents on loud moments, for speech of which nothing but the sound is known."""
 
     def __init__(self, media: Media, seed: int) -> None:
-        self._frames, self._loudness = Framer(media), Loudness(media.fps)
-        self._lots = np.random.default_rng((seed % 2**32, 2)).uniform(-1.0, 1.0, 256).clip(0.0)
+        self._framer, self._reference = Framer(media), Loudness(media.fps).reference
+        lots = np.random.default_rng((seed % 2**32, 2)).uniform(-1.0, 1.0, LOTS)
+        self._lots: list[float] = lots.clip(0.0).tolist()
         self._slot = max(1, round(APART * media.fps))
-        self._pole = float(np.exp(-1 / (SLOW * media.fps)))
-        self._state = np.zeros(1)
-        self._heard = 0
-        self._waiting = np.zeros(0)
+        self._share = 1 - math.exp(-1 / (SLOW * media.fps))
+        self._heard, self._accent = 0, 0.0
+        self._waiting: list[float] = []
 
     def feed(self, pcm: bytes, phonemes: Iterable[Phoneme] | None, last: bool) -> None:
-        now, reference = self._loudness(*self._frames(to_float(pcm), last))
-        if not len(now):
-            return
-        slots = np.arange(self._heard, self._heard + len(now)) // self._slot
-        peaks = np.clip((now - reference + LOUD) / LOUD, 0.0, 1.0) * self._lots[slots % len(self._lots)]
-        accents, self._state = lfilter([1 - self._pole], [1, -self._pole], peaks, zi=self._state)
-        self._heard += len(now)
-        self._waiting = np.append(self._waiting, accents)
+        self.follow(levels([self.frames(pcm, last)]).tolist())
+
+    def frames(self, pcm: bytes, last: bool) -> tuple[Samples, NDArray[np.intp]]:
+        """The frames that are now whole, and their edges."""
+        return self._framer(to_float(pcm), last)
+
+    def follow(self, levels: Iterable[float]) -> None:
+        """The loudness of those frames, in decibels."""
+        for level in levels:
+            loud = (level - self._reference.next(level) + LOUD) / LOUD
+            lot = self._lots[self._heard // self._slot % LOTS]
+            self._accent += self._share * (min(max(loud, 0.0), 1.0) * lot - self._accent)
+            self._heard += 1
+            self._waiting.append(self._accent)
 
     def take(self, count: int) -> Accents:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        return np.pad(taken, (0, count - len(taken))).astype(np.float32)
+        return np.array(taken + [0.0] * (count - len(taken)), np.float32)

@@ -35,11 +35,10 @@ class Effort:
 
     def __call__(self, mel: Features) -> NDArray[np.float32]:
         """float32[frames] in 0..`MOST`: 0 rests, 1 is as loud as this voice gets."""
-        bands = np.exp(mel.reshape(-1, HOPS, BANDS)[:, :, _FIRST:_LAST])
-        # A few frames at a time: plain numbers are faster here than arrays.
-        return np.array([self._next(power) for power in bands.sum((1, 2)).tolist()], np.float32)
+        return np.array([self.next(power) for power in powers(mel)], np.float32)
 
-    def _next(self, power: float) -> float:
+    def next(self, power: float) -> float:
+        """One frame's, of its `powers`: a few plain numbers are faster than arrays."""
         level = 10 * math.log10(power)
         self._loudest = max(level, self._loudest - FADE / _FPS)
         self._quietest = min(level, self._quietest + RISE / _FPS)
@@ -48,3 +47,10 @@ class Effort:
         self._power.append(power)
         shut = max(self._loudest - RANGE, self._quietest + ABOVE_NOISE)
         return min(max((now - shut) / max(self._loudest - shut, LEAST), 0.0), MOST)
+
+
+def powers(mel: Features) -> list[float]:
+    """How loud each frame is between `LOW` and `HIGH`."""
+    bands = np.exp(mel.reshape(-1, HOPS, BANDS)[:, :, _FIRST:_LAST])
+    found: list[float] = bands.sum((1, 2)).tolist()
+    return found

@@ -73,6 +73,10 @@ class Expressions:
         self._cues += [(e.at if e.at > now else now, _TARGETS[e.name]) for e in known]
         self._cues.sort(key=lambda cue: cue[0])
 
+    def __bool__(self) -> bool:
+        """Whether anything is to be shown."""
+        return bool(self._cues)
+
     def draw(self, first: int, count: int) -> Weights:
         """What is shown in `count` frames from `first` on, apart from speech: float32[count, 52]."""
         times = (np.arange(first, first + count) + 0.5) / self._fps

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,10 +38,12 @@ class Framer:
         self._frames = media.covering(self._samples) if last else media.whole(self._samples)
         edges = np.arange(first, self._frames + 1) * media.rate // media.fps
         edges -= edges[0]
-        known = np.concatenate([self._rest, samples])
-        missing = max(0, int(edges[-1]) - len(known))
-        self._rest = known[edges[-1] :]
-        return np.pad(known[: edges[-1]], (0, missing)), edges
+        known = np.concatenate([self._rest, samples]) if len(self._rest) else samples
+        end = int(edges[-1])
+        if end > len(known):
+            known = np.concatenate([known, np.zeros(end - len(known), np.float32)])
+        self._rest = known[end:]
+        return known[:end], edges
 
 
 class PeakHold:
@@ -47,23 +53,41 @@ class PeakHold:
         self._fall, self._floor, self._peak = fall, floor, floor
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        slope = self._fall * np.arange(1, len(values) + 1)
-        risen = np.maximum(np.maximum.accumulate(values + slope), self._peak) - slope
-        held: NDArray[np.float64] = np.maximum(risen, self._floor)
-        self._peak = float(held[-1]) if len(held) else self._peak
-        return held
+        return np.array([self.next(value) for value in values.tolist()], np.float64)
+
+    def next(self, value: float) -> float:
+        """The same of one value: a few plain numbers are faster than arrays."""
+        self._peak = max(value, self._peak - self._fall, self._floor)
+        return self._peak
 
 
 class Loudness:
     """Loudness of the frames of one turn, against what is loud for this voice; known at each frame's end."""
 
     def __init__(self, fps: int) -> None:
-        self._reference = PeakHold(fall=1.5 / fps, floor=QUIETEST)
+        self.reference = PeakHold(fall=1.5 / fps, floor=QUIETEST)
+        """The loudest level so far, which fades by 1.5 dB a second."""
 
     def __call__(self, samples: Samples, edges: NDArray[np.intp]) -> tuple[Decibels, Decibels]:
-        """Each frame's loudness and the loudest level so far, which fades by 1.5 dB a second."""
-        if len(edges) < 2:
-            return np.zeros(0), np.zeros(0)
-        power = np.add.reduceat(samples.astype(np.float64) ** 2, edges[:-1]) / np.diff(edges)
-        now = 10 * np.log10(power + 10 ** (FLOOR / 10))
-        return now, self._reference(now)
+        """Each frame's loudness and the reference."""
+        now = levels([(samples, edges)])
+        return now, self.reference(now)
+
+
+def levels(pieces: Sequence[tuple[Samples, NDArray[np.intp]]]) -> Decibels:
+    """Loudness of the frames of many pieces of sound, one after another; each is as `Framer` gives it."""
+    samples = np.concatenate([samples for samples, _ in pieces])
+    if not len(samples):
+        return np.zeros(0)
+    offsets = np.cumsum([0, *(len(samples) for samples, _ in pieces[:-1])])
+    starts = [edges[:-1] + offset for (_, edges), offset in zip(pieces, offsets.tolist(), strict=True)]
+    begins = np.concatenate(starts)
+    sizes = np.diff(begins, append=len(samples))
+    power = np.add.reduceat(np.multiply(samples, samples, dtype=np.float64), begins) / sizes
+    loudness: Decibels = 10 * np.log10(power + 10 ** (FLOOR / 10))
+    return loudness
+
+
+def split(values: Any, counts: Sequence[int]) -> list[Any]:
+    """What stands for many pieces one after another -> for each of them."""
+    return [values[begin:end] for begin, end in pairwise(accumulate(counts, initial=0))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from visavis.arkit import COUNT, INDEX, Weights
 from visavis.events import Emotion, State
 from visavis.faces.accents import Accents
 from visavis.faces.expressions import Expressions, beside_speech, both, smooth, vector
+from visavis.faces.framing import split
 
 BLINK_SLOT, BLINK_SPREAD, BLINK_FIRST = 4.0, 2.0, 0.6
 """Seconds: one blink in every slot, somewhere in the spread from the first moment: 2 to 6 s between two."""
@@ -28,6 +29,8 @@ BREATH, BREATH_SIZE = 3.8, 0.03
 """Seconds of one breath, and how much the nostrils widen."""
 MOOD = 0.3
 """Time constant in seconds with which an expression changes into the next."""
+AHEAD = 128
+"""Frames of a speaking face's life that are worked out at once."""
 TABLE = 1024
 """Random numbers per kind; the pattern repeats after more than an hour."""
 
@@ -59,6 +62,7 @@ UP, DOWN = both(eyeLookUp=1.0), both(eyeLookDown=1.0)
 
 
 _MOODS = {state: vector(shapes) for state, shapes in MOODS.items()}
+_ACCENT = vector(ACCENT)
 _LAYERS = np.array([vector(shapes) for shapes in (ACCENT, BLINK, BREATHING, LEFT, RIGHT, UP, DOWN)])
 _WIDE = [INDEX["eyeWideLeft"], INDEX["eyeWideRight"]]
 _BLINKS = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
@@ -80,11 +84,12 @@ class Life:
         self._state: State | None = None
         self._since = 0
         self._from = np.zeros(COUNT, np.float32)
-        self._expressions = Expressions(fps)
+        self.expressions = Expressions(fps)
+        self._ahead, self._known = np.zeros((0, COUNT), np.float32), 0
 
     def express(self, emotions: Iterable[Emotion], first: int) -> None:
         """Emotions to be shown by `apply`, whose next frame is `first`."""
-        self._expressions.add(emotions, first)
+        self.expressions.add(emotions, first)
 
     def apply(self, weights: Weights, first: int, accents: Accents) -> Weights:
         """Speaking frames brought to life: `weights` of the frames from `first` on, `accents` beside them.
@@ -92,14 +97,19 @@ class Life:
         Jaw and lips stay as they are but for a small smile, which yields where lips are closed for p, b, m,
         and for an expression that was asked for.
         """
-        count = len(weights)
-        life = self._mood("speaking", first, count) + self._layers("speaking", first, accents)
-        close, jaw = weights[:, INDEX["mouthClose"]], weights[:, INDEX["jawOpen"]]
-        life[:, _SMILE] *= (1 - close / np.maximum(jaw, 1e-3))[:, None]
-        alive: Weights = weights + life + beside_speech(self._expressions.draw(first, count), weights)
-        alive = alive.clip(0.0, 1.0)
-        alive[:, _WIDE] *= 1 - alive[:, _BLINKS]  # eyes wide with surprise blink like others
-        return alive
+        return enliven([self], [weights], [first], [accents])[0]
+
+    def speaking(self, first: int, count: int) -> Weights:
+        """What `count` speaking frames from `first` on have besides speech, accents and expressions. It is
+        worked out for a while ahead: a few frames cost nearly as much as many."""
+        known = self._ahead if self._state == "speaking" else np.zeros((0, COUNT), np.float32)
+        begin = first - self._known
+        if begin < 0 or begin + count > len(known):
+            rest = max(count, AHEAD)
+            still = np.zeros(rest, np.float32)
+            known = self._mood("speaking", first, rest) + self._layers("speaking", first, still)
+            self._ahead, self._known, begin = known, first, 0
+        return known[begin : begin + count]
 
     def frames(self, state: State, first: int, count: int) -> Weights:
         """`count` frames from `first` on of a face that is not speaking: float32[count, 52]."""
@@ -137,6 +147,26 @@ class Life:
         closing, opening = 1 + since / BLINK_CLOSE, 1 - (since - BLINK_HOLD) / BLINK_OPEN
         lids: NDArray[np.float64] = smooth(np.minimum(closing, opening)) * self._lids[slots % TABLE]
         return lids
+
+
+def enliven(
+    lives: Sequence[Life], weights: Sequence[Weights], firsts: Sequence[int], accents: Sequence[Accents]
+) -> list[Weights]:
+    """`apply` of each life to its frames; a few frames cost nearly as much as many."""
+    counts = [len(rows) for rows in weights]
+    speech, accent = np.concatenate(weights), np.concatenate(accents)
+    lived = [life.speaking(first, n) for life, first, n in zip(lives, firsts, counts, strict=True)]
+    life = np.concatenate(lived) + accent[:, None] * _ACCENT
+    close, jaw = speech[:, INDEX["mouthClose"]], speech[:, INDEX["jawOpen"]]
+    life[:, _SMILE] *= (1 - close / np.maximum(jaw, 1e-3))[:, None]
+    if any(each.expressions for each in lives):
+        shown = [
+            each.expressions.draw(first, n) for each, first, n in zip(lives, firsts, counts, strict=True)
+        ]
+        life += beside_speech(np.concatenate(shown), speech)
+    alive: Weights = np.clip(speech + life, 0.0, 1.0)
+    alive[:, _WIDE] *= 1 - alive[:, _BLINKS]  # eyes wide with surprise blink like others
+    return split(alive, counts)
 
 
 class _Fixations:

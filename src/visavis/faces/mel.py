@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
@@ -51,17 +53,38 @@ class MelStream:
 
     def __call__(self, samples: Samples) -> Features:
         """The features of `samples`, a multiple of `SAMPLES` of them at `RATE`."""
-        frames = len(samples) // SAMPLES
-        if not frames:
-            return np.zeros((0, HOPS * BANDS), np.float32)
+        return features([self.hear(samples)])[0]
+
+    def hear(self, samples: Samples) -> Samples:
+        """What `features` needs: `samples`, and before them those that its windows reach back to."""
         heard = np.concatenate([self._history, samples])
-        self._history = heard[-len(self._history) :]
-        windows = np.zeros((frames * HOPS, FFT), np.float32)
-        views = np.lib.stride_tricks.sliding_window_view(heard, WINDOW)[::HOP]
-        np.multiply(views, _TAPER, out=windows[:, :WINDOW])
-        spectrum = rfft(windows)[:, : len(_FILTERS)]
-        power = spectrum.real**2 + spectrum.imag**2
-        # One small product per frame: BLAS would spread a large one over all cores and spin on them.
-        bands = power.reshape(frames, HOPS, -1) @ _FILTERS
-        features: Features = np.log(bands + np.float32(1e-6)).reshape(frames, -1)
-        return features
+        self._history = heard[len(samples) :]
+        return heard
+
+
+def features(heard: Sequence[Samples]) -> list[Features]:
+    """The features of many voices' frames; voices with the same number of them go together."""
+    found = [np.zeros((0, HOPS * BANDS), np.float32)] * len(heard)
+    for size in {len(samples) for samples in heard if len(samples) >= WINDOW}:
+        lanes = [lane for lane, samples in enumerate(heard) if len(samples) == size]
+        features = _features(np.stack([heard[lane] for lane in lanes]))
+        for lane, each in zip(lanes, features, strict=True):
+            found[lane] = each
+    return found
+
+
+def _features(heard: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of voices of one length, float32[lanes, samples] -> float32[lanes, frames, HOPS * BANDS]."""
+    lanes, count = len(heard), (heard.shape[1] - WINDOW) // HOP + 1
+    row, step = heard.strides
+    views = np.lib.stride_tricks.as_strided(heard, (lanes, count, WINDOW), (row, HOP * step, step))
+    windows = np.zeros((lanes, count, FFT), np.float32)
+    np.multiply(views, _TAPER, out=windows[:, :, :WINDOW])
+    spectrum = rfft(windows)[:, :, : len(_FILTERS)]
+    power = spectrum.real**2
+    power += spectrum.imag**2
+    # One small product per frame: BLAS would spread a large one over all cores and spin on them.
+    bands = power.reshape(-1, HOPS, len(_FILTERS)) @ _FILTERS
+    bands += np.float32(1e-6)
+    result: NDArray[np.float32] = np.log(bands, out=bands).reshape(lanes, -1, HOPS * BANDS)
+    return result

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from visavis.arkit import COUNT, INDEX, Weights
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
-from visavis.faces.effort import Effort
-from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples
-from visavis.faces.mel import BANDS, HOPS, RATE, MelStream
+from visavis.faces.effort import Effort, powers
+from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples, levels, split
+from visavis.faces.mel import BANDS, HOPS, RATE, Features, MelStream, features
 from visavis.faces.retiming import Retiming
 from visavis.faces.viseme_table import CHANNELS
 from visavis.settings import Settings
@@ -61,39 +62,88 @@ class NetStream:
     def __init__(self, net: Any, media: Media) -> None:
         self._net = net
         self._resample = None if media.rate == RATE else soxr.ResampleStream(media.rate, RATE, 1)
-        self._frames, self._mel = Framer(NATIVE), MelStream()
-        self._loudness, self._gate = Loudness(NATIVE.fps), PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
-        self._state = np.zeros((1, net.get_inputs()[1].shape[1]), np.float32)
+        self._frames, self.mel = Framer(NATIVE), MelStream()
+        self._reference = Loudness(NATIVE.fps).reference
+        self._gate = PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
+        self.state = np.zeros(net.get_inputs()[1].shape[1], np.float32)
         self._effort = Effort(LOOK_AHEAD)
-        self._heard = np.zeros((0, HOPS * BANDS + 1), np.float32)
+        self._heard = np.zeros((0, HOPS * BANDS), np.float32)
+        self._opening: list[float] = []
         self._early = LOOK_AHEAD
-        self._retime = Retiming(NATIVE.fps, media)
+        self._retime = None if media == NATIVE else Retiming(NATIVE.fps, media)
 
     def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
         """The frames `LOOK_AHEAD` behind the audio; after `last`, all."""
-        samples = to_float(pcm)
-        native = samples if self._resample is None else self._resample.resample_chunk(samples, last=last)
-        return self._retime(self._move(self._listen(native, last)), len(samples), last)
+        return feed_all(self._net, [self], [(pcm, last)])[0]
 
-    def _listen(self, samples: Samples, last: bool) -> NDArray[np.float32]:
-        """Features of the frames now whole and the opening (0..1) of the gate: float32[n, 161]. The end is
-        told to the net as the last frame going on."""
-        whole, edges = self._frames(samples, last)
-        now, reference = self._loudness(whole, edges)
-        silence = np.maximum(reference - GATE_DEPTH, GATE_FLOOR)
-        opening = np.clip((self._gate(now) - silence) / GATE_RANGE, 0.0, 1.0).astype(np.float32)
-        heard = np.column_stack([self._mel(whole), opening])
-        self._heard = np.concatenate([self._heard, heard])[-1:]
-        return np.concatenate([heard, np.repeat(self._heard, LOOK_AHEAD, 0)]) if last else heard
+    def native(self, samples: Samples, last: bool) -> tuple[Samples, NDArray[np.intp]]:
+        """The native frames that are now whole, and their edges."""
+        if self._resample is not None:
+            samples = self._resample.resample_chunk(samples, last=last)
+        return self._frames(samples, last)
 
-    def _move(self, heard: NDArray[np.float32]) -> Weights:
-        if not len(heard):
-            return np.zeros((0, COUNT), np.float32)
-        mel, opening = heard[:, :-1], heard[:, -1:]
-        shapes, self._state = self._net.run(None, {"mel": mel[None], "state": self._state})
-        early, self._early = self._early, max(0, self._early - len(heard))
-        weights: Weights = np.clip(shapes[0] * opening * _GAINS, 0.0, 1.0)
-        return _opened(weights, self._effort(mel)[:, None] * opening)[early:]
+    def lead_out(self, mel: Features, last: bool) -> Features:
+        """What the net hears: the features of the new frames; the end is told as the last frame going on."""
+        self._heard = mel[-1:] if len(mel) else self._heard
+        return np.concatenate([mel, np.repeat(self._heard, LOOK_AHEAD, 0)]) if last else mel
+
+    def openings(self, levels: list[float], last: bool) -> list[float]:
+        """How far the gate is open, 0..1, at each of the new frames' loudness."""
+        opened = [self._open(level) for level in levels]
+        self._opening = opened[-1:] or self._opening
+        return opened + self._opening * LOOK_AHEAD if last else opened
+
+    def _open(self, level: float) -> float:
+        silence = max(self._reference.next(level) - GATE_DEPTH, GATE_FLOOR)
+        return min(max((self._gate.next(level) - silence) / GATE_RANGE, 0.0), 1.0)
+
+    def efforts(self, powers: list[float]) -> list[float]:
+        return [self._effort.next(power) for power in powers]
+
+    def retimed(self, weights: Weights, samples: int, last: bool) -> Weights:
+        """The frames of the media that these native ones decide, without those that were looked ahead for."""
+        early, self._early = self._early, max(0, self._early - len(weights))
+        weights = weights[early:]
+        return weights if self._retime is None else self._retime(weights, samples, last)
+
+
+def feed_all(net: Any, streams: Sequence[NetStream], pieces: Sequence[tuple[bytes, bool]]) -> list[Weights]:
+    """What `feed` of each stream returns for its piece: (pcm, last). Different streams only.
+
+    A few frames cost nearly as much as many: whatever has no memory is done for all of them at once.
+    """
+    lasts = [last for _, last in pieces]
+    samples = [to_float(pcm) for pcm, _ in pieces]
+    frames = [stream.native(x, last) for stream, x, last in zip(streams, samples, lasts, strict=True)]
+    counts = [len(edges) - 1 for _, edges in frames]
+    mels = features([stream.mel.hear(whole) for stream, (whole, _) in zip(streams, frames, strict=True)])
+    heard = [stream.lead_out(mel, last) for stream, mel, last in zip(streams, mels, lasts, strict=True)]
+    loud = split(levels(frames).tolist(), counts)
+    opening = [s.openings(level, last) for s, level, last in zip(streams, loud, lasts, strict=True)]
+    rows = [len(mel) for mel in heard]
+    mel = np.concatenate(heard)
+    power = split(powers(mel), rows)
+    effort = [stream.efforts(each) for stream, each in zip(streams, power, strict=True)]
+    gate, force = (np.array([*chain.from_iterable(x)], np.float32)[:, None] for x in (opening, effort))
+    weights = np.clip(_shapes_of(net, streams, heard) * gate * _GAINS, 0.0, 1.0)
+    moved = split(_opened(weights, force * gate), rows)
+    return [
+        stream.retimed(each, len(x), last)
+        for stream, each, x, last in zip(streams, moved, samples, lasts, strict=True)
+    ]
+
+
+def _shapes_of(net: Any, streams: Sequence[NetStream], heard: Sequence[Features]) -> Weights:
+    """What the net makes of each stream's features, one after another: lanes of one length go together."""
+    found: list[Weights] = [np.zeros((0, COUNT), np.float32)] * len(streams)
+    for count in {len(mel) for mel in heard if len(mel)}:
+        lanes = [lane for lane, mel in enumerate(heard) if len(mel) == count]
+        mel, state = (np.stack(x) for x in zip(*((heard[i], streams[i].state) for i in lanes), strict=True))
+        shapes, after = net.run(None, {"mel": mel, "state": state})
+        for row, lane in enumerate(lanes):
+            # A copy, or one long turn would keep the states of all that it was moved with.
+            found[lane], streams[lane].state = shapes[row], after[row].copy()
+    return np.concatenate(found)
 
 
 def _opened(weights: Weights, effort: NDArray[np.float32]) -> Weights:
@@ -112,6 +162,9 @@ class NetEngine:
 
     def open(self, media: Media, seed: int) -> NetStream:
         return NetStream(self._net, media)
+
+    def feed_all(self, streams: Sequence[NetStream], pieces: Sequence[tuple[bytes, bool]]) -> list[Weights]:
+        return feed_all(self._net, streams, pieces)
 
 
 def load(settings: Settings) -> NetEngine:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
-from visavis.events import Drawing, Emotion, Phoneme
-from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, PictureEngine
+from visavis.events import Animate, Animated, Drawing, Emotion, Phoneme
+from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, ManyVoices, PictureEngine
 from visavis.faces.accents import LoudAccents, StressAccents
-from visavis.faces.life import Life
+from visavis.faces.framing import Samples, levels, split
+from visavis.faces.life import Life, enliven
 from visavis.meters import Meter, stage
 from visavis.plugins import close, load
 from visavis.settings import Settings
 
 TIMED = "phonemes"
 """The engine for speech with phoneme times, whichever is configured for other speech."""
+
+Piece = tuple[bytes, tuple[Phoneme, ...] | None, bool]
+"""What a stream is fed: pcm, phonemes, last."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,73 +84,187 @@ class TurnFace:
     def __init__(
         self, engine: FaceEngine, media: Media, seed: int, timed: bool, life: bool, meter: Meter
     ) -> None:
-        self._name, self._media, self._meter = engine.name, media, meter
+        self.engine, self._media, self._meter = engine, media, meter
         self._samples = self._frames = 0
-        self._stream: FaceStream | None = None
+        self.stream: FaceStream | None = None
         self._drawings: tuple[Drawing, ...] = ()
         try:
-            self._stream = engine.open(media, seed)
+            self.stream = engine.open(media, seed)
         except Exception as error:  # a plug-in may raise anything, and the audio must go on
-            self._report(error)
-        self._life = Life(seed, media.fps) if life else None
-        self._accents = StressAccents(media, seed) if timed else LoudAccents(media, seed)
+            self.failed(error)
+        self.shared = isinstance(engine, ManyVoices)
+        self._draws = isinstance(self.stream, DrawnStream)
+        self.life = Life(seed, media.fps) if life else None
+        self.accents = StressAccents(media, seed) if timed else LoudAccents(media, seed)
 
     def express(self, emotions: tuple[Emotion, ...]) -> None:
-        if self._life is not None:
-            self._life.express(emotions, self._frames)
+        if self.life is not None:
+            self.life.express(emotions, self._frames)
 
     def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
-        self._samples += len(pcm) // 2
-        first = self._frames
-        due = (self._media.covering if last else self._media.whole)(self._samples) - first
-        weights = self._move(pcm, phonemes, last, due)
-        self._frames += len(weights)
-        return (
-            weights if self._life is None else self._enliven(self._life, weights, first, pcm, phonemes, last)
-        )
+        return feed_all([self], [(pcm, phonemes, last)])[0]
 
     def drawings(self) -> tuple[Drawing, ...]:
         return self._drawings
 
-    def _enliven(
-        self,
-        life: Life,
-        weights: Weights,
-        first: int,
-        pcm: bytes,
-        phonemes: tuple[Phoneme, ...] | None,
-        last: bool,
-    ) -> Weights:
-        try:
-            self._accents.feed(pcm, phonemes, last)
-            return life.apply(weights, first, self._accents.take(len(weights)))
-        except Exception:
-            _log.exception("the life layer failed: none for the rest of this turn")
-            self._life = None
-            return weights
+    # -- the parts of `feed_all` --------------------------------------------------------------------------
+    def expect(self, pcm: bytes, last: bool) -> int:
+        """How many frames this sound may have moved by its end."""
+        self._samples += len(pcm) // 2
+        return (self._media.covering if last else self._media.whole)(self._samples) - self._frames
 
-    def _move(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool, due: int) -> Weights:
+    def move(self, piece: Piece, due: int) -> Weights:
+        """What the engine, alone, makes of a piece."""
+        pcm, phonemes, last = piece
         self._drawings = ()
-        if self._stream is None:
+        if self.stream is None:
             return neutral(due)
+        stream: Any = self.stream
         began = time.perf_counter()
         try:
-            weights = np.asarray(self._stream.feed(pcm, phonemes, last), np.float32)
-            if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
-                raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
-            if not np.isfinite(weights).all():
-                raise ValueError("got weights that are not finite numbers")
-            drawings = tuple(self._stream.drawings()) if isinstance(self._stream, DrawnStream) else ()
+            weights = stream.feed(pcm, phonemes, last)
+            weights = _checked(weights, due, last)
+            drawings = tuple(stream.drawings()) if self._draws else ()
             if drawings and len(drawings) != len(weights):
                 raise ValueError(f"got {len(drawings)} drawings of {len(weights)} frames")
         except Exception as error:  # a plug-in may raise anything, and the audio must go on
-            self._stream = None
-            self._report(error)
+            self.failed(error)
             return neutral(due)
         self._drawings = drawings
         self._meter.took(time.perf_counter() - began)
-        return np.clip(weights, 0.0, 1.0)
+        return weights
 
-    def _report(self, error: Exception) -> None:
+    def moved(self, weights: Weights, due: int, last: bool, seconds: float) -> Weights:
+        """What the engine has made of a piece, in so many seconds, for this voice among others."""
+        try:
+            weights = _checked(weights, due, last)
+        except ValueError as error:
+            self.failed(error)
+            return neutral(due)
+        self._meter.took(seconds)
+        return weights
+
+    def failed(self, error: Exception) -> None:
+        self.stream = None
         self._meter.failed(error)
-        _log.exception("face engine failed: neutral face for the rest of this turn", engine=self._name)
+        _log.error(
+            "face engine failed: neutral face for the rest of this turn",
+            engine=self.engine.name,
+            exc_info=error,
+        )
+
+    def advance(self, count: int) -> int:
+        """So many frames more are moved; returns the first of them."""
+        first, self._frames = self._frames, self._frames + count
+        return first
+
+
+def feed_all(faces: Sequence[TurnFace], pieces: Sequence[Piece]) -> list[Weights]:
+    """`feed` of each of these faces, all different; together it takes little longer than for one of them."""
+    dues = [face.expect(pcm, last) for face, (pcm, _, last) in zip(faces, pieces, strict=True)]
+    weights = [neutral(0)] * len(faces)
+    together: dict[int, list[int]] = {}
+    for index, (face, piece) in enumerate(zip(faces, pieces, strict=True)):
+        if face.shared and face.stream is not None:
+            together.setdefault(id(face.engine), []).append(index)
+        else:
+            weights[index] = face.move(piece, dues[index])
+    for group in together.values():
+        for index, rows in zip(group, _move(faces, pieces, dues, group), strict=True):
+            weights[index] = rows
+    return _enliven(faces, pieces, weights)
+
+
+def _move(
+    faces: Sequence[TurnFace], pieces: Sequence[Piece], dues: Sequence[int], group: Sequence[int]
+) -> list[Weights]:
+    """What one engine makes of the pieces of a group of faces."""
+    engine: Any = faces[group[0]].engine
+    began = time.perf_counter()
+    try:
+        found = engine.feed_all(
+            [faces[index].stream for index in group], [pieces[index][::2] for index in group]
+        )
+        took = time.perf_counter() - began
+        return [
+            faces[index].moved(rows, dues[index], pieces[index][2], took)
+            for index, rows in zip(group, found, strict=True)
+        ]
+    except Exception as error:  # as above
+        for index in group:
+            faces[index].failed(error)
+        return [neutral(dues[index]) for index in group]
+
+
+def _enliven(faces: Sequence[TurnFace], pieces: Sequence[Piece], weights: list[Weights]) -> list[Weights]:
+    firsts = [face.advance(len(rows)) for face, rows in zip(faces, weights, strict=True)]
+    alive = [index for index, face in enumerate(faces) if face.life is not None]
+    if not alive:
+        return weights
+    try:
+        _hear([faces[index].accents for index in alive], [pieces[index] for index in alive])
+        lives = [life for face in faces if (life := face.life) is not None]
+        rows = [weights[index] for index in alive]
+        accents = [faces[index].accents.take(len(weights[index])) for index in alive]
+        for index, lively in zip(
+            alive, enliven(lives, rows, [firsts[index] for index in alive], accents), strict=True
+        ):
+            weights[index] = lively
+    except Exception:
+        _log.exception("the life layer failed: none for the rest of these turns")
+        for face in faces:
+            face.life = None
+    return weights
+
+
+def _hear(accents: Sequence[StressAccents | LoudAccents], pieces: Sequence[Piece]) -> None:
+    loud: list[tuple[LoudAccents, tuple[Samples, NDArray[np.intp]]]] = []
+    for each, (pcm, phonemes, last) in zip(accents, pieces, strict=True):
+        if isinstance(each, LoudAccents):
+            loud.append((each, each.frames(pcm, last)))
+        else:
+            each.feed(pcm, phonemes, last)
+    if loud:
+        heard = [frames for _, frames in loud]
+        known = split(levels(heard).tolist(), [len(edges) - 1 for _, edges in heard])
+        for (each, _), values in zip(loud, known, strict=True):
+            each.follow(values)
+
+
+def _checked(weights: Weights, due: int, last: bool) -> Weights:
+    """Weights in 0..1. Raises `ValueError` when they are not what they should be."""
+    weights = np.asarray(weights, np.float32)
+    if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
+        raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
+    if not np.isfinite(weights).all():
+        raise ValueError("got weights that are not finite numbers")
+    return np.clip(weights, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An `Animate`, and the face that is to follow it."""
+
+    face: ExpressiveFace
+    job: Animate
+
+    def __call__(self) -> Animated:
+        return move([self])[0]
+
+
+def move(moves: Sequence[Move]) -> list[Animated]:
+    """Move the faces of different turns; it never raises where `ExpressiveFace.feed` does not."""
+    for each in moves:
+        each.face.express(each.job.emotions)
+    ours = [each for each in moves if isinstance(each.face, TurnFace)]
+    faces: Any = [each.face for each in ours]
+    pieces = [(each.job.pcm, each.job.phonemes, each.job.last) for each in ours]
+    found = {id(each): rows for each, rows in zip(ours, feed_all(faces, pieces), strict=True)}
+    return [_animated(each, found.get(id(each))) for each in moves]
+
+
+def _animated(each: Move, weights: Weights | None) -> Animated:
+    job = each.job
+    if weights is None:
+        weights = each.face.feed(job.pcm, job.phonemes, job.last)
+    return Animated(job.turn, weights, job.last, each.face.drawings())
