@@ -53,7 +53,9 @@ class Watched(LiveWebM):
         self.given: list[float] = []
         Watched.newest = self
 
-    def feed(self, pcm: bytes, pictures: Sequence[Picture], *, keyframe: bool = False) -> list[Segment]:
+    def feed(
+        self, pcm: bytes, pictures: Sequence[Picture | None], *, keyframe: bool = False
+    ) -> list[Segment]:
         self.given += [time.time()] * len(pictures)
         return super().feed(pcm, pictures, keyframe=keyframe)
 

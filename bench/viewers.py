@@ -23,15 +23,19 @@ from bench.load import Load, failures, rows, run
 from bench.process import cpu_seconds, server
 from bench.report import Row, table
 
+FPS = 25
 CLUSTER = b"\x1f\x43\xb6\x75"
-"""A live WebM has one for each picture."""
+"""A live WebM has one for each frame."""
+PICTURE = 1_000
+"""Bytes from which one has a picture: two packets of sound, all that the others have, are shorter."""
 
 
 @dataclass
 class Viewer:
-    """When each picture of one stream came."""
+    """When each frame of one stream came, and which of them have pictures."""
 
-    arrivals: list[float] = field(default_factory=list)
+    frames: list[float] = field(default_factory=list)
+    pictures: list[float] = field(default_factory=list)
 
     async def watch(self, http: httpx2.AsyncClient) -> None:
         """Create a session, keep it speaking, and take its video until cancelled."""
@@ -39,8 +43,12 @@ class Viewer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._ask(http, session))
             async with http.stream("GET", f"/sessions/{session}/avatar") as stream:
+                rest = b""
                 async for piece in stream.aiter_bytes():
-                    self.arrivals += [time.monotonic()] * piece.count(CLUSTER)
+                    *whole, rest = (rest + piece).split(CLUSTER)
+                    now = time.monotonic()
+                    self.frames += [now] * len(whole)
+                    self.pictures += [now] * sum(len(cluster) > PICTURE for cluster in whole)
 
     async def _ask(self, http: httpx2.AsyncClient, session: str) -> None:
         while True:
@@ -53,6 +61,11 @@ async def follow(http: httpx2.AsyncClient, qualities: list[str]) -> None:
     while True:
         qualities.append((await http.get("/pipeline/status")).json()["pictures"]["quality"])
         await asyncio.sleep(1)
+
+
+def late(times: list[float]) -> float:
+    """Seconds by which a stream fell behind a player that had begun at once."""
+    return max((at - times[0] - number / FPS for number, at in enumerate(times)), default=0.0)
 
 
 def steps(qualities: list[str]) -> str:
@@ -79,10 +92,15 @@ async def measure(url: str, viewers: int, load: Load, pid: int) -> None:
     print(table(f"{load.sessions} talkers beside {viewers} viewers", rows(outcome, load, pid)))
     for failure in failures(outcome):
         print(f"failed: {failure}")
-    seen = [[at for at in viewer.arrivals if began <= at <= began + seconds] for viewer in watching]
+    heard, seen = (
+        [[at for at in times if began <= at <= began + seconds] for times in kind]
+        for kind in ([viewer.frames for viewer in watching], [viewer.pictures for viewer in watching])
+    )
     gaps = [(b - a) * 1000 for times in seen for a, b in pairwise(times)]
     found = [
         Row("pictures a second and viewer", "", [sum(map(len, seen)) / max(1, viewers) / seconds]),
+        Row("frames of sound a second and viewer", "", [sum(map(len, heard)) / max(1, viewers) / seconds]),
+        Row("sound missing in the worst stream", "s", [max((late(times) for times in heard), default=0.0)]),
         Row("from one picture to the next", "ms", gaps),
         Row("server CPU, all in", "cores", [cpu / seconds]),
     ]

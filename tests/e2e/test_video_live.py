@@ -102,6 +102,22 @@ def test_every_picture_is_shown(page: Page) -> None:
         assert page.evaluate("time => show(time)", (number + 0.5) / FPS) == number
 
 
+def test_a_stream_that_leaves_pictures_out_plays_to_its_end(page: Page) -> None:
+    """None, every second one, all but every fifth: nothing that is buffered has a hole."""
+    there = [k for k in range(120) if k < 40 or k % 5 == 1 or (k > 80 and k % 2)]
+    live = LiveWebM(FPS, WIDTH, HEIGHT, RATE)
+    segments: list[Segment] = []
+    for k in range(120):
+        segments += live.feed(tone(k), [numbered(k, WIDTH, HEIGHT) if k in there else None])
+    begin(page, live.header)
+    assert feed(page, segments + live.close()) == [[0, pytest.approx(4.8, abs=0.05)]]
+    page.evaluate("end()")
+    page.evaluate("play(0)")
+    page.wait_for_function("video.ended")
+    assert page.evaluate("video.getVideoPlaybackQuality().totalVideoFrames") == len(there)
+    assert set(shown(page)) <= set(there)
+
+
 def skews(page: Page) -> list[float]:
     """Seconds by which each tone is heard after its picture is due."""
     header, segments = stream(120)

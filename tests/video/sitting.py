@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import anyio
 import numpy as np
@@ -11,6 +12,7 @@ from visavis import events as ev
 from visavis.arkit import COUNT, Weights
 from visavis.audio import Media
 
+T = TypeVar("T")
 MEDIA = Media(24_000, 25)
 """960 samples a frame."""
 
@@ -29,19 +31,38 @@ class Artist:
     def __init__(self, name: str = "mia", seconds: float = 0.0) -> None:
         self.name, self.seconds = name, seconds
         self.drawn: list[Weights] = []
-        self.jpegs: list[bool] = []
+        self.needed: list[bool] = []
         self.free = anyio.Event()
         """Drawing waits for it."""
         self.free.set()
         self.fails = False
+        self.picture_of: Callable[[Weights], Any] = lambda row: f"{self.name} {round(float(row[0]) * 100)}"
 
-    async def draw(self, weights: Weights, fps: int, jpegs: bool, drawings: Any = ()) -> tuple[Any, Any]:
-        self.drawn.append(weights.copy())
-        self.jpegs.append(jpegs)
+    async def run(self, work: Callable[[], T]) -> T:
         await self.free.wait()
         if self.seconds:
             await anyio.sleep(self.seconds)
+        return work()
+
+    def moment(self, fps: int) -> float:
+        return 0.0
+
+    def picture(
+        self, weights: Weights, drawing: Any, seconds: float, *, needed: bool = False, late: bool = False
+    ) -> Any:
+        self.drawn.append(weights[None].copy())
+        self.needed.append(needed)
         if self.fails:
             raise RuntimeError("no paint")
-        pictures = tuple(f"{self.name} {round(float(row[0]) * 100)}" for row in weights)
-        return pictures, tuple(picture.encode() for picture in pictures) if jpegs else ()
+        return None if late and not needed else self.picture_of(weights)
+
+    async def draw(self, weights: Weights, fps: int, drawings: Any = ()) -> tuple[Any, Any]:
+        self.drawn.append(weights.copy())
+
+        def work() -> tuple[Any, Any]:
+            if self.fails:
+                raise RuntimeError("no paint")
+            pictures = tuple(self.picture_of(row) for row in weights)
+            return pictures, tuple(picture.encode() for picture in pictures)
+
+        return await self.run(work)

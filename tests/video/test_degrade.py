@@ -25,7 +25,7 @@ FPS = 25
 class Thread:
     """One that draws: a picture takes `share` of a frame's time at full quality, and less at less."""
 
-    COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.7, Quality.HALF: 0.35, Quality.STILL: 0.0}
+    COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.75, Quality.HALF: 0.4, Quality.STILL: 0.0}
 
     def __init__(self) -> None:
         self.degrade = Degrade()
@@ -39,7 +39,7 @@ class Thread:
             while self.now < until:
                 seconds = share * self.COST[self.degrade.quality] / FPS
                 self.now += max(1 / FPS, seconds)
-                self.degrade.drew(seconds, self.now)
+                self.degrade.worked(seconds, self.now)
             found.append(self.degrade.quality)
         return found
 
@@ -80,7 +80,7 @@ def test_a_step_comes_back_only_where_it_would_stay() -> None:
 def test_nothing_is_decided_before_a_window_is_over() -> None:
     degrade, found = Degrade(), []
     for k in range(FPS):
-        degrade.drew(1 / FPS, (k + 1) / FPS)
+        degrade.worked(1 / FPS, (k + 1) / FPS)
         found.append(degrade.quality)
     assert found == [Quality.FULL] * (FPS - 1) + [Quality.PLAIN]
 
@@ -90,7 +90,7 @@ def test_a_pause_counts_as_room() -> None:
     thread = Thread()
     thread.draw(100.0, 2)
     thread.now += 60
-    thread.degrade.drew(0.01, thread.now)
+    thread.degrade.worked(0.01, thread.now)
     assert thread.degrade.quality is Quality.PLAIN
     assert thread.degrade.load < 0.1
 
@@ -110,7 +110,7 @@ def test_the_pipelines_status_says_what_is_given_up(monkeypatch: pytest.MonkeyPa
                 pictures = Pictures(Settings(), tasks, executor, idle)
                 found.append(pictures.status()["quality"])
                 portrait = await pictures.portrait("mia", Media(24_000, FPS), audience)
-                await portrait.artist.draw(neutral(1), FPS, False)
+                await portrait.artist.draw(neutral(1), FPS)
                 found.append(pictures.status()["quality"])
         return found
 

@@ -49,7 +49,7 @@ def draw(degrade: Degrade, given: tuple[Drawing | None, ...], count: int) -> lis
 
     async def main() -> list[int]:
         with ThreadPoolExecutor(1) as executor:
-            pictures, jpegs = await artist(degrade, executor).draw(neutral(count), 25, True, given)
+            pictures, jpegs = await artist(degrade, executor).draw(neutral(count), 25, given)
         assert len(pictures) == len(jpegs) == count
         assert all(picture.shape == (48, 64, 3) for picture in pictures)
         return [int(picture[24, 32, 0]) for picture in pictures]
@@ -71,6 +71,35 @@ def test_under_load_drawings_are_left_out(quality: Quality, expected: list[int])
     degrade.quality = quality
     found = draw(degrade, tuple(partial(shown, bright) for bright in (10, 20, 30, 40)), 4)
     assert found == expected
+
+
+def test_what_is_left_out_on_its_way_to_viewers() -> None:
+    """By rule, or for being late; never the first, nor one that somebody needs."""
+    degrade = Degrade()
+    with ThreadPoolExecutor(1) as executor:
+        drawn = artist(degrade, executor)
+
+        def found(late: bool = False, needed: bool = False) -> int | None:
+            picture = drawn.picture(neutral(1)[0], partial(shown, 10), 0.0, late=late, needed=needed)
+            return None if picture is None else int(picture[0, 0, 0])
+
+        assert [found(late=True), found(), found(late=True), found(late=True, needed=True)] == [
+            10,
+            10,
+            None,
+            10,
+        ]
+        assert degrade.left_out == 1
+        degrade.quality = Quality.HALF
+        assert [found() for _ in range(6)].count(None) == 3
+        assert [found(needed=True) for _ in range(2)] == [10, 10]
+        degrade.quality = Quality.STILL
+        stills = [found() for _ in range(20)]
+        assert stills.count(200) == 4 and stills.count(None) == 16
+        assert found(needed=True) == 200
+        assert degrade.left_out == 1, "what the rule leaves out is no failure to be in time"
+        degrade.quality = Quality.FULL
+        assert found() == 10
 
 
 def test_a_still_is_the_idle_picture() -> None:

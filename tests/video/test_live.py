@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,15 +21,16 @@ from visavis.arkit import COUNT
 from visavis.audio import Media
 from visavis.faces.life import Life
 from visavis.turn import START_FRAMES
-from visavis.video.live import BEHIND, LONGEST_LAG, LiveStream, Moment, Timeline, Viewer
-from visavis.video.studio import Portrait
+from visavis.video.images import read_image
+from visavis.video.live import BEHIND, LATEST, LONGEST_LAG, LiveStream, Moment, Timeline, Viewer
+from visavis.video.studio import Portrait, Shown
 
 FRAME = 1 / MEDIA.fps
 
 
 # -- the timeline --------------------------------------------------------------------------------------------
 def moment(turn: int, number: int = 0) -> Moment:
-    return Moment(turn, bytes([turn, number]), np.zeros(COUNT, np.float32), None, None)
+    return Moment(turn, bytes([turn, number]), np.zeros(COUNT, np.float32))
 
 
 def taken(timeline: Timeline, count: int) -> list[bytes | None]:
@@ -145,20 +145,21 @@ class Frames:
         return [int(np.frombuffer(pcm, "<i2")[0]) for _, pcm in self.got]
 
 
+class Eager:
+    """Wants pictures of frames as they come."""
+
+    wants_jpeg = True
+
+    def put(self, event: ev.ToClient) -> None: ...
+    def show(self, shown: Shown) -> None: ...
+    def drop(self, turn: int) -> None: ...
+
+
 @dataclass
 class Show:
     artist: Artist
     portrait: Portrait
     stream: LiveStream
-
-
-class AtOnce(Executor):
-    """Virtual time does not wait for threads."""
-
-    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(work(*args, **kwargs))
-        return future
 
 
 def watch(
@@ -168,7 +169,7 @@ def watch(
         artist: Any = Artist()
         async with anyio.create_task_group() as tasks:
             portrait = Portrait(artist, media, tasks, lambda _: None, lambda _: None)
-            await test(Show(artist, portrait, LiveStream(portrait, size, 0, AtOnce(), tasks)))
+            await test(Show(artist, portrait, LiveStream(portrait, size, 0, tasks)))
             tasks.cancel_scope.cancel()
 
     vtime.run(main())
@@ -266,14 +267,13 @@ def test_the_last_picture_stays_where_none_could_be_drawn() -> None:
     async def test(show: Show) -> None:
         viewer = Frames()
         show.stream.join(viewer)
-        show.portrait.put(spoken(1, 0, 5))
-        await frames(0.5)
+        show.portrait.put(spoken(1, 0, 10))
+        await frames(5.5)
         show.artist.fails = True
-        show.portrait.put(spoken(1, 5, 5))
-        await frames(9.5)
+        await frames(4)
         begin = viewer.sound.index(100)
-        assert viewer.pictures[begin + 4 : begin + 9] == ["mia 5"] * 5
-        assert viewer.sound[begin : begin + 9] == [100] * 9
+        assert viewer.pictures[begin + 5 : begin + 10] == ["mia 6", *[None] * 4]
+        assert viewer.sound[begin : begin + 10] == [100] * 10
 
     watch(test)
 
@@ -285,7 +285,7 @@ def test_the_face_of_speech_eases_into_the_idle_one() -> None:
         frames_of_speech.weights[:, 17] = 1.0
         show.portrait.put(frames_of_speech)
         show.portrait.put(ev.AudioEnded(1))
-        await frames(5.5)
+        await frames(4.5)
         before = len(show.artist.drawn)
         await frames(20)
         idle = np.concatenate(show.artist.drawn[before:])[:, 17]
@@ -363,19 +363,55 @@ def test_who_watches_is_told_that_drawing_has_failed() -> None:
     watch(test)
 
 
-def test_pictures_are_for_those_who_want_them() -> None:
+def test_one_that_is_late_has_sound_and_no_picture() -> None:
     async def test(show: Show) -> None:
+        viewer = Frames()
+        show.stream.join(viewer)
+        show.portrait.put(spoken(1, 0, 20))
+        await frames(4.5)
+        show.artist.seconds = LATEST - FRAME / 2
+        await frames(1)
+        show.artist.seconds = LATEST + FRAME / 2
+        await frames(5)
+        show.artist.seconds = 0.0
+        await frames(20)
+        begin = viewer.sound.index(100)
+        assert viewer.sound[begin:][:20] == [100] * 20
+        left_out = [number for number, picture in enumerate(viewer.pictures) if picture is None]
+        assert left_out and viewer.pictures[:5].count(None) == 0
+        assert viewer.pictures[-5:].count(None) == 0, "in time again"
+
+    watch(test)
+
+
+def test_jpegs_are_for_those_who_want_them() -> None:
+    async def test(show: Show) -> None:
+        show.artist.picture_of = lambda row: np.full((48, 64, 3), round(float(row[0]) * 1000), np.uint8)
         show.stream.join(Frames())
         await frames(2.5)
-        assert not any(show.artist.jpegs)
         viewer = Viewer("mjpeg")
         show.stream.join(viewer)
-        assert show.stream.wants_jpeg
-        show.portrait.put(spoken(1, 0, 3))
+        show.portrait.put(spoken(1, 9, 3))
         await frames(3)
         show.stream.leave(viewer)
         pieces = [piece async for piece in viewer.pieces()]
-        assert pieces[-3:] == [b"mia 1", b"mia 2", b"mia 3"]
+        shades = [read_image(piece, "")[..., 0].mean() for piece in pieces[-3:]]
+        assert shades == pytest.approx([100, 110, 120], abs=1)
+
+    watch(test)
+
+
+def test_what_somebody_else_has_had_drawn_is_not_drawn_again() -> None:
+    async def test(show: Show) -> None:
+        viewer, other = Frames(), Eager()
+        show.portrait.join(other)
+        show.stream.join(viewer)
+        show.portrait.put(spoken(1, 0, 5))
+        show.portrait.put(ev.AudioEnded(1))
+        await frames(10.5)
+        begin = viewer.sound.index(100)
+        assert sorted(len(rows) for rows in show.artist.drawn) == [*[1] * (len(viewer.got) - 5), 5]
+        assert viewer.pictures[begin : begin + 5] == [f"mia {k}" for k in range(1, 6)]
 
     watch(test)
 
@@ -384,10 +420,7 @@ def test_who_comes_later_begins_with_the_header_and_a_whole_picture() -> None:
     async def test(show: Show) -> None:
         picture = np.full((48, 64, 3), 90, np.uint8)
 
-        async def draw(*given: Any) -> Any:
-            return (picture,), ()
-
-        show.artist.draw = draw  # type: ignore[method-assign, assignment]
+        show.artist.picture_of = lambda _: picture
         first, second = Viewer("webm"), Viewer("webm")
         show.stream.join(first)
         await frames(30.5)

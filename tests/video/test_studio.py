@@ -23,7 +23,7 @@ HELLO = ev.WordSpoken(1, ev.Word("Hello", 0.0, 0.3))
 class Watcher:
     """Keeps what it gets, frames as the pictures that it is shown."""
 
-    wants_jpeg: bool = False
+    wants_jpeg: bool = True
     got: list[Any] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ def test_nothing_overtakes_the_picture_that_is_being_drawn() -> None:
 
 def test_one_drawing_is_for_everybody_who_watches() -> None:
     async def test(given: Sitting) -> None:
-        watchers = [Watcher(), Watcher(wants_jpeg=True), Watcher()]
+        watchers = [Watcher(wants_jpeg=False), Watcher(), Watcher(wants_jpeg=False)]
         for watcher in watchers:
             given.portrait.join(watcher)
         given.portrait.put(spoken(1, 0, 3))
@@ -110,13 +110,31 @@ def test_one_drawing_is_for_everybody_who_watches() -> None:
         given.portrait.leave(watchers[1])
         given.portrait.put(spoken(1, 3))
         await anyio.sleep(0.1)
-        assert len(given.artist.drawn) == 2
-        assert given.artist.jpegs == [True, False], "nobody is left who wants them"
+        assert len(given.artist.drawn) == 1, "nobody is left who wants pictures as frames come"
         for watcher in watchers[::2]:
-            assert [shown.pictures for shown in watcher.shown] == [("mia 1", "mia 2", "mia 3"), ("mia 4",)]
+            assert [shown.pictures for shown in watcher.shown] == [("mia 1", "mia 2", "mia 3"), ()]
         assert watchers[1].shown[0] is watchers[0].shown[0]
         assert watchers[1].shown[0].jpegs == (b"mia 1", b"mia 2", b"mia 3")
         assert len(watchers[1].shown) == 1
+
+    sit(test)
+
+
+def test_frames_that_nobody_wants_drawn_keep_their_place() -> None:
+    async def test(given: Sitting) -> None:
+        painted, watcher = Watcher(), Watcher(wants_jpeg=False)
+        given.portrait.join(painted)
+        given.portrait.join(watcher)
+        given.artist.seconds = 0.5
+        given.portrait.put(spoken(1, 0))
+        await anyio.sleep(0.1)
+        given.portrait.leave(painted)
+        given.portrait.put(spoken(1, 1))
+        assert watcher.got == [], "what came before is still being drawn"
+        await anyio.sleep(1)
+        given.portrait.put(spoken(1, 2))
+        assert watcher.got == [("mia 1",), (), ()], "at once"
+        assert [shown.frames.first for shown in watcher.shown] == [0, 1, 2]
 
     sit(test)
 

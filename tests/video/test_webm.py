@@ -141,6 +141,25 @@ def test_a_picture_is_sent_as_soon_as_its_sound_is_there() -> None:
             assert sent == k + 1
 
 
+def test_pictures_that_are_left_out_keep_nobody_waiting() -> None:
+    """Sound goes on without them, the others keep their times, and a keyframe waits for the next that is."""
+    there = [k for k in range(60) if k % 3 == 0 and k not in range(20, 30)]
+    live, said = LiveWebM(25, WIDTH, HEIGHT, 24_000), voice(60 * 960, 24_000)
+    segments = []
+    for k in range(60):
+        picture = numbered(k) if k in there else None
+        given = live.feed(said[k * 960 : (k + 1) * 960].tobytes(), [picture], keyframe=k == 22)
+        if k > 1:
+            assert sum(segment.seconds for segment in given) == pytest.approx(0.04, abs=0.021)
+        segments += given
+    segments += live.close()
+    assert [round(segment.start * 25) for segment in segments if segment.keyframe][1] == 30
+    pictures, _, heard, _ = decode(whole(live.header, segments))
+    assert [number(picture) for _, picture in pictures] == there
+    assert [time for time, _ in pictures] == pytest.approx([k / 25 for k in there], abs=0.0006)
+    assert len(heard) == pytest.approx(60 * 1920, abs=1)
+
+
 def test_an_hour_does_not_drift() -> None:
     """Times are counted, not added up: 30 pictures a second do not last a whole number of milliseconds."""
     live = LiveWebM(30, 16, 16, 24_000)

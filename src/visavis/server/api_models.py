@@ -247,7 +247,13 @@ class Status(BaseModel):
             "agent": {"name": "embedded", "problems": []},
             "stages": {"tts": _STAGE},
             "face": {"engine": "net", "timed": "phonemes", "life": True},
-            "pictures": {"renderer": "software", "loaded": True, "quality": "full", "load": 0.2},
+            "pictures": {
+                "renderer": "software",
+                "loaded": True,
+                "quality": "full",
+                "load": 0.2,
+                "left_out": 0,
+            },
             "sessions": {"total": 3, "api": 2},
         }
     )

@@ -59,7 +59,7 @@ class Pictures:
 
     def stream(self, portrait: Portrait, seed: int = 0) -> LiveStream:
         """The session as an endless stream."""
-        return LiveStream(portrait, self.size, seed, self._executor, self._tasks)
+        return LiveStream(portrait, self.size, seed, self._tasks)
 
     def status(self) -> dict[str, Any]:
         return {
@@ -67,6 +67,7 @@ class Pictures:
             "loaded": self._engine is not None or self._idle is not None,
             "quality": self._degrade.quality.name.lower(),
             "load": round(self._degrade.load, 2),
+            "left_out": self._degrade.left_out,
         }
 
     def figures(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ TOO_MUCH, ENOUGH_ROOM = 0.85, 0.6
 
 
 class Quality(IntEnum):
-    """From the best to the least: anti-aliased, not so, every second picture only, one still picture."""
+    """From the best to the least: anti-aliased, not so, every second picture only, a neutral still one."""
 
     FULL = 0
     PLAIN = 1
@@ -21,24 +21,28 @@ class Quality(IntEnum):
     STILL = 3
 
 
-COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.7, Quality.HALF: 0.35, Quality.STILL: 0.05}
-"""Of a picture, about."""
+COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.75, Quality.HALF: 0.4, Quality.STILL: 0.1}
+"""Of drawing and encoding a second, about."""
+EVERY = {Quality.FULL: 1, Quality.PLAIN: 1, Quality.HALF: 2, Quality.STILL: 5}
+"""Of so many pictures one is shown."""
 
 
 class Degrade:
-    """Decides for everything that one thread draws."""
+    """Decides for everything that one thread draws and encodes."""
 
     def __init__(self) -> None:
         self.quality = Quality.FULL
         self.meter = Meter()
+        """Of pictures that were drawn."""
         self.load = 0.0
-        """Share of the last window in which pictures were drawn."""
+        """Share of the last window in which the thread was busy."""
+        self.left_out = 0
+        """Pictures that were not drawn because they would have been late."""
         self._busy = 0.0
         self._since: float | None = None
 
-    def drew(self, seconds: float, now: float) -> None:
-        """A picture has taken `seconds`; `now` is when it was finished."""
-        self.meter.took(seconds)
+    def worked(self, seconds: float, now: float) -> None:
+        """The thread was busy for `seconds`, until `now`."""
         if self._since is None:
             self._since = now - seconds
         self._busy += seconds

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Literal, Protocol
@@ -20,12 +19,14 @@ from visavis.arkit import COUNT, Weights
 from visavis.audio import BYTES
 from visavis.faces.life import Life
 from visavis.turn import START_FRAMES
-from visavis.video import Picture, Size
-from visavis.video.studio import Portrait, Shown, sounds
-from visavis.video.webm import LiveWebM, Segment
+from visavis.video import Picture, Size, jpeg
+from visavis.video.studio import QUALITY, Portrait, Shown, sounds
+from visavis.video.webm import LONGEST_GAP, LiveWebM, Segment
 
 LONGEST_LAG = 1.0
 """Seconds by which the stream may be late before it gives up what it has missed."""
+LATEST = 0.1
+"""Seconds after its time at which a picture is left out, so that the sound is never late for it."""
 EASE = 0.08
 """Time constant in seconds with which one face becomes the next one, where the stream changes over."""
 BEHIND = 64
@@ -37,13 +38,23 @@ Kind = Literal["webm", "mjpeg"]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One frame that waits to be shown; without a picture the last one stays."""
+    """One frame that waits to be shown; `picture` if somebody else needed it already."""
 
     turn: int
     pcm: bytes
     weights: Weights
+    drawing: ev.Drawing | None = None
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What viewers of each kind get of one frame; without a picture the last one stays."""
+
+    pcm: bytes
     picture: Picture | None
     jpeg: bytes | None
+    segments: Sequence[Segment]
 
 
 class Timeline:
@@ -109,8 +120,8 @@ class FrameViewer(Protocol):
 
     kind: Literal["frames"]
 
-    def give(self, picture: Picture, pcm: bytes) -> None:
-        """The next frame: its sound is as long as its picture is seen."""
+    def give(self, picture: Picture | None, pcm: bytes) -> None:
+        """The next frame: its sound is as long as its picture is seen; None: the last one stays."""
         ...
 
     def close(self) -> None:
@@ -119,12 +130,16 @@ class FrameViewer(Protocol):
 
 
 class LiveStream:
-    """The stream of one session; it runs while anybody watches it. `wants_jpeg` as of `Watcher`."""
+    """The stream of one session; it runs while anybody watches it.
 
-    def __init__(
-        self, portrait: Portrait, size: Size, seed: int, executor: Executor, tasks: TaskGroup
-    ) -> None:
-        self._portrait, self._size, self._executor, self._tasks = portrait, size, executor, tasks
+    Each frame is drawn and encoded when it is due, in one piece of work. When that comes too late, the frame
+    has sound and no picture.
+    """
+
+    wants_jpeg = False
+
+    def __init__(self, portrait: Portrait, size: Size, seed: int, tasks: TaskGroup) -> None:
+        self._portrait, self._size, self._tasks = portrait, size, tasks
         self._media = portrait.media
         self._life = Life(seed, self._media.fps)
         self._state: ev.State = "idle"
@@ -135,12 +150,9 @@ class LiveStream:
         self._face = np.zeros(COUNT, np.float32)
         self._offset = np.zeros(COUNT, np.float32)
         self._was_idle = True
-        self._picture: Picture | None = None
         self._sound = bytearray()
-
-    @property
-    def wants_jpeg(self) -> bool:
-        return any(viewer.kind == "mjpeg" for viewer in self._viewers)
+        self._gap = 0
+        """Frames since there was a picture."""
 
     @property
     def watched(self) -> bool:
@@ -179,10 +191,9 @@ class LiveStream:
 
     def show(self, shown: Shown) -> None:
         for k, pcm in enumerate(sounds(shown.frames, self._media)):
+            drawing = shown.frames.drawings[k] if shown.frames.drawings else None
             picture = shown.pictures[k] if shown.pictures else None
-            jpeg = shown.jpegs[k] if shown.jpegs else None
-            moment = Moment(shown.frames.turn, pcm, shown.frames.weights[k], picture, jpeg)
-            self._timeline.add(moment)
+            self._timeline.add(Moment(shown.frames.turn, pcm, shown.frames.weights[k], drawing, picture))
 
     def drop(self, turn: int) -> None:
         self._timeline.drop(turn)
@@ -197,27 +208,68 @@ class LiveStream:
                     await anyio.sleep(max(0.0, began + frame / fps - clock()))
                     if clock() - began - frame / fps > LONGEST_LAG:
                         began = clock() - frame / fps  # it was too much: from here on, in time again
-                    await self._frame(frame)
+                    await self._frame(frame, began + frame / fps)
                     frame += 1
             except Exception:
                 _log.exception("the live stream failed")
                 for viewer in tuple(self._viewers):
                     viewer.close()
 
-    async def _frame(self, frame: int) -> None:
-        moment = self._timeline.next()
-        jpeg: bytes | None = None
-        if moment is not None:
-            picture, jpeg = moment.picture, moment.jpeg
-            self._sound += moment.pcm
-            self._face, self._was_idle = moment.weights, False
-        else:
-            pictures, jpegs = await self._portrait.artist.draw(
-                self._idle(frame)[None], self._media.fps, self.wants_jpeg
-            )
-            picture, jpeg = pictures[0], next(iter(jpegs), None)
-        self._picture = picture = self._picture if picture is None else picture
-        await self._give(self._heard(frame), picture, jpeg)
+    async def _frame(self, frame: int, due: float) -> None:
+        speech = self._timeline.next()
+        if speech is not None:
+            self._sound += speech.pcm
+            self._face, self._was_idle = speech.weights, False
+        moment = speech or Moment(0, b"", self._idle(frame))
+        pcm, webm = self._heard(frame), self._stream()
+        newcomers = any(viewer.kind == "webm" and not viewer.begun for viewer in self._viewers)
+        wants_jpeg = any(viewer.kind == "mjpeg" for viewer in self._viewers)
+        needed = newcomers or self._gap + 1 >= (LONGEST_GAP if webm is None else webm.gap)
+        clock, artist = asyncio.get_running_loop().time, self._portrait.artist
+        seconds = artist.moment(self._media.fps)
+
+        def work() -> Made:
+            late = clock() > due + LATEST
+            try:
+                picture = moment.picture
+                if picture is None:
+                    picture = artist.picture(
+                        moment.weights, moment.drawing, seconds, needed=needed, late=late
+                    )
+            except Exception:
+                if speech is None:
+                    raise
+                _log.exception("a picture could not be drawn")
+                picture = None  # the sound goes on
+            drawn = jpeg.encode(picture, QUALITY) if wants_jpeg and picture is not None else None
+            segments = webm.feed(pcm, [picture], keyframe=newcomers) if webm is not None else []
+            return Made(pcm, picture, drawn, segments)
+
+        made = await artist.run(work)
+        self._gap = self._gap + 1 if made.picture is None else 0
+        if webm is not None and webm is self._webm:
+            self._pass_on(webm.header, made.segments)
+        for viewer in tuple(self._viewers):
+            if viewer.kind == "frames":
+                viewer.give(made.picture, made.pcm)
+            elif viewer.kind == "mjpeg" and made.jpeg is not None:
+                viewer.give(made.jpeg)
+
+    def _stream(self) -> LiveWebM | None:
+        """What all viewers of WebM take."""
+        if self._webm is None and any(viewer.kind == "webm" for viewer in self._viewers):
+            width, height = self._size
+            self._webm = LiveWebM(self._media.fps, width, height, self._media.rate)
+        return self._webm
+
+    def _pass_on(self, header: bytes, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            for viewer in [viewer for viewer in self._viewers if viewer.kind == "webm"]:
+                if not viewer.begun and segment.keyframe:
+                    viewer.begun = True
+                    viewer.give(header)
+                if viewer.begun:
+                    viewer.give(segment.data)
 
     def _heard(self, frame: int) -> bytes:
         """The sound of a frame: as long as its place in the stream, however long it was in its turn."""
@@ -235,32 +287,3 @@ class LiveStream:
         self._offset *= np.float32(exp(-1 / (EASE * self._media.fps)))
         self._face = np.clip(face + self._offset, 0, 1)
         return self._face
-
-    async def _give(self, pcm: bytes, picture: Picture | None, jpeg: bytes | None) -> None:
-        if picture is None:
-            return
-        if any(viewer.kind == "webm" for viewer in self._viewers):
-            await self._encode(pcm, picture)
-        if jpeg is not None:
-            for viewer in [viewer for viewer in self._viewers if viewer.kind == "mjpeg"]:
-                viewer.give(jpeg)
-        for taker in [viewer for viewer in self._viewers if viewer.kind == "frames"]:
-            taker.give(picture, pcm)
-
-    async def _encode(self, pcm: bytes, picture: Picture) -> None:
-        if self._webm is None:
-            width, height = self._size
-            self._webm = LiveWebM(self._media.fps, width, height, self._media.rate)
-        webm = self._webm
-        newcomers = any(viewer.kind == "webm" and not viewer.begun for viewer in self._viewers)
-
-        def work() -> list[Segment]:
-            return webm.feed(pcm, [picture], keyframe=newcomers)
-
-        for segment in await asyncio.get_running_loop().run_in_executor(self._executor, work):
-            for viewer in [viewer for viewer in self._viewers if viewer.kind == "webm"]:
-                if not viewer.begun and segment.keyframe:
-                    viewer.begun = True
-                    viewer.give(webm.header)
-                if viewer.begun:
-                    viewer.give(segment.data)

@@ -25,13 +25,14 @@ BT601, SRGB_PRIMARIES, SRGB_TRANSFER, LIMITED_RANGE = 6, 1, 13, 1
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One encoded picture or packet of sound. `time` in milliseconds since the stream began; `excess_ns`
-    nanoseconds of sound at its end are not to be heard."""
+    """One encoded picture or packet of sound. `time` in milliseconds since the stream began; `lasts`
+    milliseconds if not as usual; `excess_ns` nanoseconds of sound at its end are not to be heard."""
 
     time: int
     track: int
     data: bytes
     keyframe: bool = True
+    lasts: int = 0
     excess_ns: int = 0
 
 
@@ -105,11 +106,21 @@ def _track(number: int, kind: int, codec: bytes) -> list[bytes]:
 
 def _block(block: Block, start: int) -> bytes:
     place = _size(block.track) + struct.pack(">h", block.time - start)
-    if not block.excess_ns:
+    if not block.excess_ns and not block.lasts:
         return _element("A3", place, b"\x80" if block.keyframe else b"\0", block.data)
-    # Only the longer form can say that the sound ends within its last packet.
-    excess = block.excess_ns.to_bytes(block.excess_ns.bit_length() // 8 + 1, "big", signed=True)
-    return _element("A0", _element("A1", place, b"\0", block.data), _element("75A2", excess))
+    # Only the longer form can say how long it lasts, and where in its last packet the sound ends.
+    more = [_element("A1", place, b"\0", block.data)]
+    if block.lasts:
+        more.append(_unsigned("9B", block.lasts))
+    if not block.keyframe:
+        more.append(_element("FB", b"\xff"))  # it is drawn upon one before it
+    if block.excess_ns:
+        more.append(
+            _element(
+                "75A2", block.excess_ns.to_bytes(block.excess_ns.bit_length() // 8 + 1, "big", signed=True)
+            )
+        )
+    return _element("A0", *more)
 
 
 def _element(identifier: str, *content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Pictures of the sessions that somebody watches: a frame is drawn once, in a worker, for all of them."""
+"""Pictures of the sessions that somebody watches: a frame is drawn once, in one thread, for all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 import numpy as np
@@ -20,20 +20,21 @@ from visavis import events as ev
 from visavis.arkit import Weights
 from visavis.audio import BYTES, Media
 from visavis.video import Picture, Renderer, View, jpeg
-from visavis.video.degrade import Degrade, Quality
+from visavis.video.degrade import EVERY, Degrade, Quality
 from visavis.video.drawn import DrawnView
 
 QUALITY = 80
 """Of JPEG pictures."""
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Consecutive frames of a turn with their pictures; `jpegs` when somebody wants them."""
+    """Consecutive frames of a turn, with their pictures and `jpegs` when somebody wants those."""
 
     frames: ev.Frames
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...] = ()
     jpegs: tuple[bytes, ...] = ()
 
 
@@ -41,7 +42,9 @@ class Watcher(Protocol):
     """Who watches a session: gets everything its other clients get, its frames with pictures."""
 
     @property
-    def wants_jpeg(self) -> bool: ...
+    def wants_jpeg(self) -> bool:
+        """Pictures are to be drawn as frames come; others draw for themselves what they show."""
+        ...
 
     def put(self, event: ev.ToClient) -> None:
         """Anything but frames."""
@@ -55,7 +58,7 @@ class Watcher(Protocol):
 
 
 class Artist:
-    """Draws one face, one picture at a time, and says how much time that takes."""
+    """Draws one face in the thread that draws for all sessions, and says how busy that is."""
 
     def __init__(self, renderer: Renderer, seed: int, executor: Executor, degrade: Degrade) -> None:
         self._view: View = renderer.open(seed)
@@ -63,19 +66,45 @@ class Artist:
         self._began: float | None = None
         self._last = 0.0
         self._kept: Picture | None = None
-        self._odd = False
+        self._neutral = False
+        self._count = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """`work` in the thread that draws, after what is already waiting for it."""
+
+        def timed() -> T:
+            began = time.monotonic()
+            try:
+                return work()
+            finally:
+                now = time.monotonic()
+                self._degrade.worked(now - began, now)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
     async def draw(
-        self, weights: Weights, fps: int, jpegs: bool, drawings: Sequence[ev.Drawing | None] = ()
+        self, weights: Weights, fps: int, drawings: Sequence[ev.Drawing | None] = ()
     ) -> tuple[tuple[Picture, ...], tuple[bytes, ...]]:
-        """The pictures of consecutive frames: float32[n, 52], and `drawings` where the face engine draws."""
-        frames = [
-            (row, drawings[k] if drawings else None, self._moment(fps)) for k, row in enumerate(weights)
-        ]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._work, frames, jpegs)
+        """The pictures of consecutive frames and their JPEGs: float32[n, 52], and `drawings` where the face
+        engine draws. Where one is left out, the last one stays."""
+        frames = [(row, drawings[k] if drawings else None, self.moment(fps)) for k, row in enumerate(weights)]
 
-    def _moment(self, fps: int) -> float:
+        def work() -> tuple[tuple[Picture, ...], tuple[bytes, ...]]:
+            pictures: list[Picture] = []
+            encoded: dict[int, bytes] = {}
+            for frame in frames:
+                picture = self.picture(*frame)
+                if picture is None:
+                    picture = self._kept
+                if picture is not None:
+                    pictures.append(picture)
+                    if id(picture) not in encoded:
+                        encoded[id(picture)] = jpeg.encode(picture, QUALITY)
+            return tuple(pictures), tuple(encoded[id(picture)] for picture in pictures)
+
+        return await self.run(work)
+
+    def moment(self, fps: int) -> float:
         """Seconds since the first picture at which the next one will be seen; they never go back."""
         now = asyncio.get_running_loop().time()
         if self._began is None:
@@ -83,34 +112,43 @@ class Artist:
         self._last = max(self._last + 1 / fps, now - self._began)
         return self._last
 
-    def _work(
-        self, frames: Sequence[tuple[Weights, ev.Drawing | None, float]], jpegs: bool
-    ) -> tuple[tuple[Picture, ...], tuple[bytes, ...]]:
-        pictures = []
-        for row, drawing, seconds in frames:
-            began = time.monotonic()
-            pictures.append(self._picture(row, drawing, seconds))
-            now = time.monotonic()
-            self._degrade.drew(now - began, now)
-        encoded: dict[int, bytes] = {}
-        if jpegs:
-            for picture in pictures:
-                if id(picture) not in encoded:
-                    encoded[id(picture)] = jpeg.encode(picture, QUALITY)
-        return tuple(pictures), tuple(encoded[id(picture)] for picture in pictures if encoded)
-
-    def _picture(self, weights: Weights, drawing: ev.Drawing | None, seconds: float) -> Picture:
+    def picture(
+        self,
+        weights: Weights,
+        drawing: ev.Drawing | None,
+        seconds: float,
+        *,
+        needed: bool = False,
+        late: bool = False,
+    ) -> Picture | None:
+        """One picture, in the drawing thread; None where it is left out by rule or for being `late`, and the
+        last one stays. The first is never left out, nor one that is `needed`."""
         quality = self._degrade.quality
-        self._odd = not self._odd
-        if self._kept is not None and (quality is Quality.STILL or (quality is Quality.HALF and self._odd)):
-            return self._kept
-        if drawing is not None and isinstance(self._view, DrawnView) and quality is not Quality.STILL:
-            self._kept = self._view.show(drawing, seconds)
-            return self._kept
+        self._count += 1
+        if self._kept is not None and not needed:
+            if late:
+                self._degrade.left_out += 1
+                return None
+            if self._count % EVERY[quality]:
+                return None
         if quality is Quality.STILL:
-            weights = np.zeros_like(weights)
-        self._kept = self._view.render(weights, seconds, quality is Quality.FULL)
+            if self._kept is None or not self._neutral:
+                self._kept = self._drawn(np.zeros_like(weights), None, seconds, False)
+        else:
+            self._kept = self._drawn(weights, drawing, seconds, quality is Quality.FULL)
+        self._neutral = quality is Quality.STILL
         return self._kept
+
+    def _drawn(
+        self, weights: Weights, drawing: ev.Drawing | None, seconds: float, antialias: bool
+    ) -> Picture:
+        began = time.monotonic()
+        if drawing is not None and isinstance(self._view, DrawnView):
+            picture = self._view.show(drawing, seconds)
+        else:
+            picture = self._view.render(weights, seconds, antialias)
+        self._degrade.meter.took(time.monotonic() - began)
+        return picture
 
 
 class Portrait:
@@ -159,7 +197,8 @@ class Portrait:
 
     # -- a client of the session ---------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
-        if not self._queue and self._drawing is None and not isinstance(event, ev.Frames):
+        drawn = isinstance(event, ev.Frames) and self._wants_jpeg
+        if not self._queue and self._drawing is None and not drawn:
             self._pass_on(event)
             return
         self._queue.append(event)
@@ -182,16 +221,19 @@ class Portrait:
                 self._wake = anyio.Event()
                 while self._queue:
                     event = self._queue.popleft()
-                    if isinstance(event, ev.Frames):
+                    if isinstance(event, ev.Frames) and self._wants_jpeg:
                         await self._draw(event)
                     else:
                         self._pass_on(event)
 
+    @property
+    def _wants_jpeg(self) -> bool:
+        return any(watcher.wants_jpeg for watcher in self._watchers)
+
     async def _draw(self, frames: ev.Frames) -> None:
         self._drawing = frames.turn
         try:
-            jpegs = any(watcher.wants_jpeg for watcher in self._watchers)
-            pictures, encoded = await self.artist.draw(frames.weights, self.media.fps, jpegs, frames.drawings)
+            pictures, encoded = await self.artist.draw(frames.weights, self.media.fps, frames.drawings)
         except Exception:
             _log.exception("a picture could not be drawn")
             pictures, encoded = (), ()  # the sound goes on
@@ -200,13 +242,18 @@ class Portrait:
         if frames.turn in self._dropped:
             self._dropped.discard(frames.turn)
             return
-        shown = Shown(frames, pictures, encoded)
-        for watcher in tuple(self._watchers):
-            watcher.show(shown)
+        self._show(Shown(frames, pictures, encoded))
 
     def _pass_on(self, event: ev.ToClient) -> None:
+        if isinstance(event, ev.Frames):
+            self._show(Shown(event))
+            return
         for watcher in tuple(self._watchers):
             watcher.put(event)
+
+    def _show(self, shown: Shown) -> None:
+        for watcher in tuple(self._watchers):
+            watcher.show(shown)
 
 
 def sounds(frames: ev.Frames, media: Media) -> list[bytes]:

@@ -25,6 +25,10 @@ LOWEST_BIT_RATE = 50_000
 LONGEST_SEGMENT_MS = 200
 KEYFRAME_SECONDS = 2
 """A viewer who comes later waits at most so long, unless a keyframe is asked for."""
+LONGEST_GAP = 5
+"""Frames from one picture to the next. A player sees a hole where that is more than twice as long as a
+picture is said to last; they are said to last longer while some are left out and for `GAPS_SECONDS` more."""
+GAPS_SECONDS = 2
 APART_SECONDS = 1.0
 """Sound and pictures are fed together; so far one of them may be ahead."""
 
@@ -63,22 +67,34 @@ class LiveWebM:
         self.header = matroska.header(width, height, fps, self._opus.head, self._opus.delay)
         self._waiting: list[Block] = []
         self._pictures = self._samples = self._packets = 0
-        self._since_keyframe = 0
+        self.gap = 2
+        """Frames that may pass from the last picture to the next."""
+        self._keyframe_due = 0
+        self._left_out: int | None = None
         self._end = 0
         self._closed = False
 
-    def feed(self, pcm: bytes, pictures: Sequence[Picture], *, keyframe: bool = False) -> list[Segment]:
+    def feed(
+        self, pcm: bytes, pictures: Sequence[Picture | None], *, keyframe: bool = False
+    ) -> list[Segment]:
         """The segments that are now complete: everything up to the end of what both tracks have.
 
-        `pcm` and `pictures` last equally long, up to a picture's length, so that viewers wait for neither.
-        `keyframe` makes the first picture a whole one: somebody has come. Raises `ValueError` after `close`,
+        `pcm` and `pictures` last equally long, up to a picture's length, so that viewers wait for neither;
+        a picture that is None is left out, and the last one stays, for `gap` frames at most. `keyframe` makes
+        the first picture that is there a whole one: somebody has come. Raises `ValueError` after `close`,
         for pictures of another size, half a sample, and sound and pictures more than a second apart; nothing
         has happened then.
         """
         self._check(pcm, pictures)
-        frames = [self._yuv(picture) for picture in pictures]
-        for number, frame in enumerate(frames):
-            self._encode(frame, keyframe and number == 0)
+        frames = [None if picture is None else self._yuv(picture) for picture in pictures]
+        if keyframe:
+            self._keyframe_due = self._pictures
+        for frame in frames:
+            if frame is not None:
+                self._encode(frame)
+            else:
+                self._left_out = self._pictures
+            self._pictures += 1
         self._samples += len(pcm) // BYTES
         self._hear(self._opus.feed(pcm))
         return self._segments(min(self._due(self._pictures), self._packets * PACKET_MS))
@@ -93,7 +109,7 @@ class LiveWebM:
         self._hear(packets[-1:], excess * 10**9 // DECODED_RATE)
         return self._segments(max(self._due(self._pictures), self._packets * PACKET_MS))
 
-    def _check(self, pcm: bytes, pictures: Sequence[Picture]) -> None:
+    def _check(self, pcm: bytes, pictures: Sequence[Picture | None]) -> None:
         if self._closed:
             raise ValueError("the stream is closed")
         if len(pcm) % BYTES:
@@ -107,16 +123,19 @@ class LiveWebM:
         """The millisecond at which a picture is shown."""
         return round(picture * 1000 / self._fps)
 
-    def _encode(self, frame: av.VideoFrame, keyframe: bool) -> None:
-        keyframe |= self._since_keyframe % (KEYFRAME_SECONDS * self._fps) == 0
+    def _encode(self, frame: av.VideoFrame) -> None:
+        keyframe = self._pictures >= self._keyframe_due
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         frame.pts, frame.time_base = self._pictures, Fraction(1, self._fps)
         # Without looking ahead, every picture is one packet at once.
         (packet,) = self._vp8.encode(frame)
-        block = Block(self._due(self._pictures), PICTURES, bytes(packet), packet.is_keyframe)
-        self._waiting.append(block)
-        self._pictures += 1
-        self._since_keyframe = 1 if block.keyframe else self._since_keyframe + 1
+        gaps = self._left_out is not None and self._pictures - self._left_out < GAPS_SECONDS * self._fps
+        lasts = -(-LONGEST_GAP * 500 // self._fps) if gaps else 0
+        self.gap = LONGEST_GAP if gaps else 2
+        due = self._due(self._pictures)
+        self._waiting.append(Block(due, PICTURES, bytes(packet), packet.is_keyframe, lasts))
+        if packet.is_keyframe:
+            self._keyframe_due = self._pictures + KEYFRAME_SECONDS * self._fps
 
     def _hear(self, packets: list[bytes], excess_ns: int = 0) -> None:
         for packet in packets:

@@ -145,9 +145,10 @@ class Peer:
         self._decided, self._over = anyio.Event(), anyio.Event()
 
     # -- a viewer of the stream ------------------------------------------------------------------------------
-    def give(self, picture: Picture, pcm: bytes) -> None:
-        """The next frame."""
-        self._pictures.put(self._given, picture)
+    def give(self, picture: Picture | None, pcm: bytes) -> None:
+        """The next frame; None: the last picture stays."""
+        if picture is not None:
+            self._pictures.put(self._given, picture)
         self._sound.put(pcm)
         self._given += 1
 
