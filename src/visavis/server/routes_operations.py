@@ -113,6 +113,8 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     quality = {(): Quality[pictures["quality"].upper()]}
     yield gauge("visavis_picture_quality", "What is given up: 0 nothing, 3 all but one picture.", quality)
     yield gauge("visavis_picture_load", "Share of the drawing thread's time.", {(): pictures["load"]})
+    left_out = {(): pictures["left_out"]}
+    yield counter("visavis_pictures_left_out", "Pictures that would have been late.", left_out)
 
 
 def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]:
