@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_config, cli_conversations, cli_models, cli_simulate, logs, plugins
+from visavis import cli_bench, cli_config, cli_conversations, cli_models, cli_simulate, logs, plugins
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.errors import VisavisError
@@ -37,6 +37,7 @@ app.add_typer(cli_conversations.app, name="conversations")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_simulate.app, name="simulate")
+app.add_typer(cli_bench.app, name="bench")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A YAML file of settings instead of visavis.yaml.")

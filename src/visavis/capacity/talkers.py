@@ -48,6 +48,7 @@ class Talker(asyncio.Protocol):
     def __init__(self, host: str, path: str, heard: Heard) -> None:
         self._host, self._path, self.heard = host, path, heard
         self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
         self._rest = b""
         self._open = False
         self._player = Player()
@@ -60,7 +61,7 @@ class Talker(asyncio.Protocol):
     # -- what it does --------------------------------------------------------------------------------------
     def ask(self) -> None:
         if not self._transport.is_closing():
-            self._player, self._count, self._asked = Player(), 0, self._loop.time()
+            self._player, self._count, self._asked = Player(), 0, self.clock()
             self._talking = True
             self.say(type="text", data="Tell me everything.", userId="talker")
 
@@ -99,7 +100,7 @@ class Talker(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
         at = 0 if self._open else self._welcome(data)
-        now, end = self._loop.time(), len(data)
+        now, end = self.clock(), len(data)
         while end - at >= 4:
             size, begin = data[at + 1], at + 2
             if size == 126:
