@@ -13,7 +13,16 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import cli_bench, cli_config, cli_conversations, cli_models, cli_simulate, logs, plugins
+from visavis import (
+    cli_bench,
+    cli_config,
+    cli_conversations,
+    cli_models,
+    cli_simulate,
+    cli_stage,
+    logs,
+    plugins,
+)
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.errors import VisavisError
@@ -37,6 +46,7 @@ app.add_typer(cli_conversations.app, name="conversations")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_simulate.app, name="simulate")
+app.add_typer(cli_stage.app, name="stage")
 app.add_typer(cli_bench.app, name="bench")
 
 ConfigOption = Annotated[

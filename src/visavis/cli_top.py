@@ -62,7 +62,7 @@ def screen(told: dict[str, Any]) -> Group:
         f"{told['frames']} frames, {told['outbox_bytes'] // 1000} kB to be sent, "
         f"pictures {pictures['quality']} at {pictures['load']:.0%}",
     )
-    return Group(head, _sessions(told["sessions"]), _stages(told["stages"]))
+    return Group(head, _sessions(told["sessions"]), _stages(told["stages"]), _queues(told["queues"]))
 
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:
@@ -91,6 +91,18 @@ def _stages(stages: dict[str, dict[str, Any]]) -> Table:
     for name, known in stages.items():
         counts = (str(known["calls"]), str(known["errors"]))
         table.add_row(name, known["handler"], *counts, _ms(known["p50_ms"]), _ms(known["p95_ms"]))
+    return table
+
+
+def _queues(queues: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title="Queues", title_justify="left", expand=True)
+    table.add_column("queue", no_wrap=True)
+    for name in ("wait now", "calls", "waited", "mean wait, ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, known in queues.items():
+        mean = known["wait_s"] * 1000 / known["jobs"] if known["jobs"] else None
+        counts = (str(known[count]) for count in ("waiting", "jobs", "waited"))
+        table.add_row(name, *counts, _ms(mean))
     return table
 
 

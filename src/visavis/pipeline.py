@@ -51,6 +51,14 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
         "prompt": "transcription.prompt",
         "timeout_seconds": "transcription.timeout_seconds",
     },
+    ("end_of_turn", "remote"): {"api_url": "remote_stages.end_of_turn", "api_key": "remote_stages.token"},
+    ("asr", "remote"): {"api_url": "remote_stages.asr", "api_key": "remote_stages.token"},
+    ("llm", "remote"): {
+        "api_url": "remote_stages.llm",
+        "api_key": "remote_stages.token",
+        "system_prompt": "assistant.instructions",
+    },
+    ("tts", "remote"): {"api_url": "remote_stages.tts", "api_key": "remote_stages.token"},
     ("llm", "gguf"): {
         "model_path": "llm.file",
         "context": "llm.context",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -29,14 +30,15 @@ from visavis.stages import (
 from visavis.stages.tts_espeak import Espeak
 
 VAD = ("silero",)
-END_OF_TURN = ("smart_turn",)
-ASR = ("moonshine", "whisper")
+END_OF_TURN = ("smart_turn", pytest.param("tests.stage_server:load_end_of_turn", id="remote"))
+ASR = ("moonshine", "whisper", pytest.param("tests.stage_server:load_asr", id="remote"))
 TTS = (
     "hibari",
     pytest.param("espeak", marks=needs_espeak),
     pytest.param("piper", marks=needs_espeak),
     pytest.param("tests.tiny_kokoro:load", id="kokoro"),  # the real one is as slow as speech itself
     pytest.param("tests.speech_server:load", id="openai"),
+    pytest.param("tests.stage_server:load_tts", id="remote"),
     pytest.param("examples.handler_template.visavis_tone:load", id="template"),
 )
 
@@ -54,6 +56,8 @@ def loaded() -> Iterator[Callable[[str, str], Any]]:
         return engines[group, name]
 
     yield engine
+    for each in engines.values():
+        asyncio.run(plugins.close(each))
     engines.clear()
 
 

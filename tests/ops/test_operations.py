@@ -54,6 +54,8 @@ def test_programs_are_told_what_happens_now(running: Server) -> None:
     assert told["turns"]["recent"] == 2
     assert told["turns"]["p95_ms"] >= told["turns"]["p50_ms"] >= 0
     assert told["stages"]["avatar"]["calls"] >= 2
+    assert told["queues"]["face"]["jobs"] >= 2
+    assert set(told["queues"]) == {"face", "models"}
 
 
 def test_it_is_ready(running: Server) -> None:
@@ -68,6 +70,7 @@ def test_top_shows_it(running: Server) -> None:
     assert "1 of 100 conversations" in shown.stdout
     assert told["sessions"][0]["session"][:8] in shown.stdout
     assert "avatar" in shown.stdout
+    assert "Queues" in shown.stdout
 
 
 def test_top_says_when_nobody_answers() -> None:

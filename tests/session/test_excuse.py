@@ -150,3 +150,17 @@ def test_the_settings_say_when_and_what(monkeypatch: pytest.MonkeyPatch) -> None
     assistant = AssistantSettings(excuse_seconds=2.5, excuses={"en": "Hm."})
     excuse = load(Settings(assistant=assistant, stages=StageSettings())).stages.excuse
     assert (excuse.after, excuse.phrase("en"), excuse.phrase("pl")) == (2.5, "Hm.", "Chwileczkę…")
+
+
+@pytest.mark.parametrize(("takes", "captions"), [(0.1, 7), (0.5, 2)])
+def test_captions_take_a_share_of_the_time(takes: float, captions: int) -> None:
+    parts = Talk().stages()
+    assert isinstance(parts.workers, VirtualWorkers) and isinstance(parts.asr, Ear)
+    parts.workers.seconds[Ear] = takes
+
+    async def script(it: Talk) -> None:
+        await it.mic_on()
+        await it.say(QUESTION, 4.0)
+
+    talk(script, parts)
+    assert len(parts.asr.asked) == captions

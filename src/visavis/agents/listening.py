@@ -15,6 +15,8 @@ from visavis.turntaking import PAUSE, AskTurn, BargeInPolicy, EndOfTurnPolicy, s
 PREROLL = samples(0.3)
 """Transcribed before the onset of a voice: voice activity notices soft beginnings late."""
 PARTIAL_EVERY = samples(0.5)
+PARTIAL_SHARE = 4
+"""How many times as long as the last caption took the next one waits: under load they become rare."""
 PARTIAL_LONGEST = samples(15.0)
 """Captions grow until here; transcribing more again and again costs too much."""
 SETTLED = samples(12.0)
@@ -108,6 +110,10 @@ class Listening:
 
     def partial_at(self, heard: int) -> None:
         self._partial_after = heard + PARTIAL_EVERY
+
+    def partial_took(self, length: int) -> None:
+        """The caption that was asked for last took so many samples of time."""
+        self._partial_after += max(0, PARTIAL_SHARE * length - PARTIAL_EVERY)
 
     def close(self, now: float) -> None:
         self.closing = True

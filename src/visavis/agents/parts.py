@@ -132,7 +132,7 @@ class Stages:
         silence must decide."""
         try:
             model = self.meters["end_of_turn"].timed(self.end_of_turn)
-            return await self.workers.run(model, audio, due=due)
+            return await self._workers(self.end_of_turn).run(model, audio, due=due)
         except Exception:
             structlog.get_logger().exception("the end-of-turn model failed")
             return 0.0
@@ -141,7 +141,13 @@ class Stages:
         """The words of `audio`, to be known at `due`; raises what the recogniser raises."""
         known = language if language in self.asr.languages else None
         asr = self.meters["asr"].timed(self.asr)
-        return await self.workers.run(asr, np.concatenate((audio, ZEROS)), known, due=due)
+        heard = np.concatenate((audio, ZEROS))
+        return await self._workers(self.asr).run(asr, heard, known, due=due)
+
+    def _workers(self, engine: object) -> Workers:
+        """The engine's own queue, if it does not work on this machine's processor."""
+        own: Workers | None = getattr(engine, "workers", None)
+        return own or self.workers
 
     async def glimpse(self, audio: Samples, language: str | None, due: float) -> Transcript:
         """What `audio` seems to say so far; nothing when the recogniser fails."""

@@ -9,6 +9,7 @@ from visavis import plugins
 from visavis.agents.cascade import Cascade
 from visavis.agents.parts import Said, meters
 from visavis.agents.reader import Reader, Repeat
+from visavis.deadlines import Deadlines
 from visavis.meters import Meter, stage
 from visavis.settings import Settings
 from visavis.stages import LanguageModel, SpeechToText
@@ -52,6 +53,13 @@ class Brain:
         return {
             kind: stage(self._names[kind], self._loaded.get(kind), meter)
             for kind, meter in self.meters.items()
+        }
+
+    def queues(self) -> dict[str, Deadlines[Any]]:
+        """Those in which calls of models wait, by name; an engine may have one of its own."""
+        own = {kind: getattr(engine, "workers", None) for kind, engine in self._loaded.items()}
+        return {"models": self.workers.queue} | {
+            kind: workers.queue for kind, workers in own.items() if isinstance(workers, Workers)
         }
 
     async def aclose(self) -> None:

@@ -84,6 +84,7 @@ def live(app: FastAPI) -> dict[str, Any]:
         "frames": counters.frames,
         "outbox_bytes": sum(state.lines.waiting()),
         "stages": _stages(app),
+        "queues": {name: queue.status() for name, queue in _waiting(app).items()},
         "pictures": state.pictures.status(),
     }
 
@@ -107,7 +108,7 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield gauge("visavis_redis_down", "1 while limits.redis is set and nothing answers there.", {(): down})
     lost = {(): 0 if redis is None else redis.losses}
     yield counter("visavis_redis_losses", "Times that it went away.", lost)
-    yield from _queues(face=state.sessions.parts.animator.queue, models=state.brain.workers.queue)
+    yield from _queues(_waiting(app))
     yield from _models(_stages(app))
     pictures = state.pictures.status()
     quality = {(): Quality[pictures["quality"].upper()]}
@@ -126,8 +127,12 @@ def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]
     yield counter("visavis_refused_messages", "Messages of clients that were wrong.", refused, "code")
 
 
-def _queues(**queues: Deadlines[Any]) -> Iterable[Metric]:
-    """Of the face worker, and of those of the models."""
+def _waiting(app: FastAPI) -> dict[str, Deadlines[Any]]:
+    """The queue of the face worker, and those of the models."""
+    return {"face": app.state.sessions.parts.animator.queue, **app.state.brain.queues()}
+
+
+def _queues(queues: dict[str, Deadlines[Any]]) -> Iterable[Metric]:
     calls = {(name,): queue.jobs for name, queue in queues.items()}
     yield counter("visavis_queue_calls", "Calls that went through a queue.", calls, "queue")
     waited = {(name,): queue.waited for name, queue in queues.items()}

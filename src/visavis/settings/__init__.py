@@ -37,6 +37,7 @@ from visavis.settings.stages import (
     LanguageModelSettings,
     ModelSettings,
     PiperSettings,
+    RemoteStageSettings,
     SpeechSettings,
     StageSettings,
     TranscriptionSettings,
@@ -71,6 +72,7 @@ __all__ = [
     "RecordingSettings",
     "Redacted",
     "RemoteSettings",
+    "RemoteStageSettings",
     "ScriptedSettings",
     "Section",
     "ServerSettings",
@@ -99,6 +101,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     assistant: AssistantSettings = AssistantSettings()
     stages: StageSettings = StageSettings()
+    remote_stages: RemoteStageSettings = RemoteStageSettings()
     llm: LanguageModelSettings = LanguageModelSettings()
     voice: VoiceSettings = VoiceSettings()
     whisper: WhisperSettings = WhisperSettings()

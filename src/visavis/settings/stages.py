@@ -110,6 +110,27 @@ class PiperSettings(Section):
     """Name or number of a speaker, when the voice has several; empty is the first."""
 
 
+class RemoteStageSettings(Section):
+    """Stages that run elsewhere (`visavis stage serve`); the handler `remote` uses them."""
+
+    end_of_turn: Annotated[str, AfterValidator(web_address)] = ""
+    asr: Annotated[str, AfterValidator(web_address)] = ""
+    llm: Annotated[str, AfterValidator(web_address)] = ""
+    tts: Annotated[str, AfterValidator(web_address)] = ""
+    token: SecretStr = SecretStr("")
+    """A secret that both sides know."""
+    connections: int = Field(8, ge=1, le=256)
+    """Requests to one stage at a time, and connections that are kept; for `end_of_turn` and `asr`."""
+    timeout_seconds: float = Field(20.0, gt=0, le=600)
+    """Longest wait for an answer, or for the next piece of one."""
+    start_seconds: float = Field(30.0, ge=0, le=3600)
+    """How long a server that starts waits for its stages."""
+
+    def address(self, kind: str) -> str:
+        found: str = getattr(self, kind)
+        return found
+
+
 class ModelSettings(Section):
     cache: HomePath | None = None
     """Where model files are kept; None is the platform's cache directory."""

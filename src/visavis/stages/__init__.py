@@ -4,7 +4,8 @@ A stage is chosen by name through the entry points `visavis.vad`, `.end_of_turn`
 each names a function `load(settings) -> engine`. Audio for listening is float32 mono at 16 kHz in -1..1.
 Calls marked "blocking" run in a worker thread; the others must return within a millisecond. An engine that
 can fail for reasons of its own may have an attribute `problem`: a sentence for `/health`, None when well; one
-that knows them, `model` and `device` for the status of the pipeline. At the end its `close()`, or its
+that knows them, `model` and `device` for the status of the pipeline; one whose work is done elsewhere, or
+that takes several calls at once, a queue of its own, `workers`. At the end its `close()`, or its
 asynchronous `aclose()`, is called if it has one.
 """
 

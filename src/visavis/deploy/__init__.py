@@ -1,0 +1,1 @@
+"""Parts of Visavis in processes and on machines of their own."""

@@ -1,0 +1,216 @@
+"""One stage behind HTTP: a plug-in as a service of its own, for the handlers `remote` of other servers."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import orjson
+import structlog
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from visavis import plugins
+from visavis.errors import ConfigurationError, VisavisError, for_people
+from visavis.settings import Settings
+from visavis.stages import CastTextToSpeech, Speech, StreamedTextToSpeech
+from visavis.stages import remote_wire as wire
+from visavis.workers import Workers
+
+MOST_WAITING = 64
+"""Requests that may wait for the model; further ones are told to come back."""
+MOST_VOICES = 32
+"""Voices of avatars that are kept."""
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class StageServer:
+    """The plug-in that the settings choose for `kind`, and what may be asked of it."""
+
+    def __init__(self, kind: str, settings: Settings) -> None:
+        """Blocking: loads it. Raises as `plugins.load` does."""
+        if kind not in wire.KINDS:
+            raise ConfigurationError(f"There is no stage {kind!r} to serve: {', '.join(wire.KINDS)}.")
+        self.kind, self.handler = kind, getattr(settings.stages, kind)
+        if self.handler == "remote":
+            raise ConfigurationError(f"stages.{kind} is 'remote': there is nothing to serve here.")
+        self.engine: Any = plugins.load(kind, self.handler, settings)
+        self.workers = Workers(settings.server.workers)
+        self._token = settings.remote_stages.token.get_secret_value()
+        self._voices: dict[str, Any] = {"": self.engine}
+
+    @property
+    def hello(self) -> wire.Hello:
+        engine = self.engine
+        return wire.Hello(
+            self.kind,
+            self.handler,
+            getattr(engine, "model", None),
+            getattr(engine, "device", None),
+            tuple(sorted(getattr(engine, "languages", ()))),
+            getattr(engine, "detects", False),
+            getattr(engine, "rate", 0),
+            isinstance(engine, CastTextToSpeech),
+        )
+
+    def app(self) -> Starlette:
+        answer = {
+            "end_of_turn": self._end_of_turn,
+            "asr": self._asr,
+            "llm": self._llm,
+            "tts": self._tts,
+        }[self.kind]
+        routes = [
+            Route("/", partial(self._guarded, self._greet), methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+            Route(f"/{self.kind}", partial(self._guarded, answer), methods=["POST"]),
+        ]
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            yield
+            await plugins.close(self.engine)
+
+        return Starlette(routes=routes, lifespan=lifespan)
+
+    # -- requests --------------------------------------------------------------------------------------------
+    async def _guarded(self, answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        said = request.headers.get("authorization", "")
+        if self._token and not hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode()):
+            return _error(401, "UNAUTHORIZED", "The secret is missing or wrong.")
+        if len(self.workers.queue) >= MOST_WAITING:
+            return _error(503, "STAGE_BUSY", f"The stage {self.kind!r} has too much to do.")
+        try:
+            return await answer(request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except (ValueError, ValidationError) as error:
+            return _error(400, "BAD_REQUEST", str(error)[:300])
+        except VisavisError as error:
+            return _error(500, error.code, str(error))
+        except Exception:
+            _log.exception("the stage failed", kind=self.kind)
+            return _error(500, "STAGE_FAILED", f"The stage {self.kind!r} failed; its log tells why.")
+
+    async def _greet(self, request: Request) -> Response:
+        return _json(self.hello)
+
+    async def _health(self, request: Request) -> Response:
+        problem = getattr(self.engine, "problem", None)
+        return _json({"status": "ok" if problem is None else "failing", "kind": self.kind})
+
+    async def _end_of_turn(self, request: Request) -> Response:
+        audio = wire.samples(await _body(request))
+        return _json({"probability": await self._run(request, self.engine, audio)})
+
+    async def _asr(self, request: Request) -> Response:
+        audio, language = wire.samples(await _body(request)), request.query_params.get("language")
+        if language not in self.engine.languages:
+            language = None
+        return _json(await self._run(request, self.engine, audio, language))
+
+    async def _llm(self, request: Request) -> Response:
+        asked = wire.QUESTION.validate_json(await _body(request))
+        return _stream(request, self._thought(asked))
+
+    async def _tts(self, request: Request) -> Response:
+        asked = wire.SAYING.validate_json(await _body(request))
+        return _stream(request, self._said(asked))
+
+    async def _run(self, request: Request, call: Callable[..., T], *arguments: Any) -> T:
+        """`call` in a thread, unless whoever asked leaves while it waits for one."""
+        found: T = await _unless_gone(request, self.workers.run(call, *arguments))
+        return found
+
+    # -- answers in pieces -----------------------------------------------------------------------------------
+    async def _thought(self, asked: wire.Question) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.engine.reply(asked.messages, asked.tools)) as pieces:
+            async for piece in pieces:
+                yield wire.written(wire.Line(text=piece) if isinstance(piece, str) else wire.Line(call=piece))
+
+    async def _said(self, asked: wire.Saying) -> AsyncGenerator[bytes, None]:
+        voice = await self._voice(asked.avatar)
+        language = asked.language if asked.language in self.engine.languages else None
+        if not isinstance(voice, StreamedTextToSpeech):
+            speech: Speech = await self.workers.run(voice, asked.text, language)
+            yield wire.spoken(speech)
+            return
+        async with aclosing(voice.stream(asked.text, language)) as pieces:
+            async for speech in pieces:
+                yield wire.spoken(speech)
+
+    async def _voice(self, avatar: str) -> Any:
+        if avatar not in self._voices and isinstance(self.engine, CastTextToSpeech):
+            if len(self._voices) >= MOST_VOICES:
+                return self.engine
+            self._voices[avatar] = await self.workers.run(self.engine.of_avatar, avatar)
+        return self._voices.get(avatar, self.engine)
+
+
+def _stream(request: Request, pieces: AsyncGenerator[bytes, None]) -> Response:
+    async def answered() -> AsyncGenerator[bytes, None]:
+        try:
+            async with aclosing(pieces):
+                while (piece := await _unless_gone(request, anext(pieces, None))) is not None:
+                    yield piece
+            yield wire.written(wire.Line(end=True))
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            said = for_people(error)
+            if said is None:
+                _log.exception("the stage failed")
+                said = VisavisError("STAGE_FAILED", "The stage failed; its log tells why.")
+            yield wire.written(wire.Line(error=(said.code, str(said))))
+
+    return StreamingResponse(answered(), media_type="application/octet-stream")
+
+
+async def _unless_gone(request: Request, work: Any) -> Any:
+    """What `work` returns; raises `ClientDisconnect` when whoever asked has left before."""
+    found: list[Any] = []
+    failed: list[Exception] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        try:
+            found.append(await work)
+        except Exception as error:  # not out of here, where it would become a group
+            failed.append(error)
+        tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+    if not found:
+        raise ClientDisconnect
+    return found[0]
+
+
+async def _body(request: Request) -> bytes:
+    """Raises `ValueError` when it is too large."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > wire.LARGEST_REQUEST:
+            raise ValueError(f"a request may have {wire.LARGEST_REQUEST >> 20} MiB")
+    return bytes(body)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return _json({"error": {"code": code, "message": message}}, status)
