@@ -14,6 +14,7 @@ import pytest
 
 from visavis.arkit import neutral
 from visavis.audio import Media
+from visavis.server import pictures as server_pictures
 from visavis.server.pictures import Pictures
 from visavis.settings import Settings
 from visavis.video import Picture, studio
@@ -85,6 +86,18 @@ def test_nothing_is_decided_before_a_window_is_over() -> None:
     assert found == [Quality.FULL] * (FPS - 1) + [Quality.PLAIN]
 
 
+def test_more_processors_hold_more() -> None:
+    """What is too much for one is nothing for four, which finish four pictures at a time."""
+    degrade = Degrade(cores=4)
+    for k in range(2 * FPS):
+        degrade.worked(1.5 / FPS, (k + 1) / FPS)
+    assert degrade.quality is Quality.FULL
+    assert degrade.load == pytest.approx(1.5 / 4, abs=0.03)
+    for k in range(FPS + 2):
+        degrade.worked(3.8 / FPS, 2 + (k + 1) / FPS)
+    assert degrade.quality is Quality.PLAIN
+
+
 def test_a_pause_counts_as_room() -> None:
     """Nobody watched for a minute: what was measured before says nothing about now."""
     thread = Thread()
@@ -98,6 +111,7 @@ def test_a_pause_counts_as_room() -> None:
 def test_the_pipelines_status_says_what_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count(0.0, 2 * WINDOW)
     monkeypatch.setattr(studio, "time", SimpleNamespace(monotonic=ticks.__next__))
+    monkeypatch.setattr(server_pictures, "cores", lambda: 1.0)
 
     def idle(seconds: float) -> Picture:
         return np.zeros((48, 64, 3), np.uint8)

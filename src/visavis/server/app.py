@@ -37,7 +37,7 @@ from visavis.server.brain import Brain
 from visavis.server.frames_socket import FramesConnection
 from visavis.server.lines import Lines
 from visavis.server.middleware import protect
-from visavis.server.pictures import Pictures
+from visavis.server.pictures import Pictures, drawing_threads
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
 from visavis.server.routes_operations import OperationRoutes, figures
@@ -78,7 +78,7 @@ def create_app(
         store, recordings = open_store(settings), open_folder(settings)
         with (
             ThreadPoolExecutor(1, "face") as executor,
-            ThreadPoolExecutor(1, "video") as drawing,
+            drawing_threads() as drawing,
             nullcontext() if store is None else store.running(),
             nullcontext() if recordings is None else recordings.running(),
         ):

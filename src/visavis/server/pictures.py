@@ -1,8 +1,10 @@
-"""The server's pictures: the renderer, loaded when somebody first watches, and one thread that draws."""
+"""The server's pictures: the renderer, loaded when somebody first watches, and the threads that draw."""
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from typing import Any
 
 import anyio
@@ -20,6 +22,19 @@ from visavis.video.drawn import DrawnRenderer
 from visavis.video.live import LiveStream
 from visavis.video.studio import Artist, Portrait
 
+SHARE = 2 / 3
+"""Of the processors that pictures may keep busy; the rest is for sound."""
+
+
+def cores() -> float:
+    """How many processors those are."""
+    return max(1.0, SHARE * (os.cpu_count() or 1))
+
+
+def drawing_threads() -> ThreadPoolExecutor:
+    """For `Pictures`."""
+    return ThreadPoolExecutor(ceil(cores()), "video")
+
 
 class Pictures:
     """Everything that is drawn. Sound has threads of its own, so pictures cannot hold it up."""
@@ -33,7 +48,7 @@ class Pictures:
     ) -> None:
         """`idle`: the face engine draws itself, and this is its picture between turns."""
         self._settings, self._tasks, self._executor, self._idle = settings, tasks, executor, idle
-        self._degrade = Degrade()
+        self._degrade = Degrade(cores())
         self._engine: RenderEngine | None = None
         self._loading = anyio.Lock()
 

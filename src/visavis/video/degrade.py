@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from threading import Lock
 
 from visavis.meters import Meter
 
 WINDOW = 1.0
 """Seconds over which the load is measured."""
-TOO_MUCH, ENOUGH_ROOM = 0.85, 0.6
-"""Share of a drawing thread's time at which less is drawn, and below which more would have to stay."""
+TOO_MUCH, ENOUGH_ROOM = 0.85, 0.7
+"""Share of what may be used at which less is drawn, and below which more would have to stay."""
 
 
 class Quality(IntEnum):
@@ -28,32 +29,35 @@ EVERY = {Quality.FULL: 1, Quality.PLAIN: 1, Quality.HALF: 2, Quality.STILL: 5}
 
 
 class Degrade:
-    """Decides for everything that one thread draws and encodes."""
+    """Decides for everything that is drawn and encoded; threads may use it at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, cores: float = 1.0) -> None:
+        """`cores`: processors that may be kept busy."""
+        self._cores, self._lock = cores, Lock()
         self.quality = Quality.FULL
         self.meter = Meter()
         """Of pictures that were drawn."""
         self.load = 0.0
-        """Share of the last window in which the thread was busy."""
+        """Share of the last window's processors that was used."""
         self.left_out = 0
         """Pictures that were not drawn because they would have been late."""
         self._busy = 0.0
         self._since: float | None = None
 
     def worked(self, seconds: float, now: float) -> None:
-        """The thread was busy for `seconds`, until `now`."""
-        if self._since is None:
-            self._since = now - seconds
-        self._busy += seconds
-        elapsed = now - self._since
-        if elapsed < WINDOW:
-            return
-        self.load = min(self._busy / elapsed, 1.0)
-        self._busy, self._since = 0.0, now
-        if self.load > TOO_MUCH:
-            self.quality = Quality(min(self.quality + 1, Quality.STILL))
-        elif self.quality is not Quality.FULL:
-            better = Quality(self.quality - 1)
-            if self.load * COST[better] / COST[self.quality] < ENOUGH_ROOM:
-                self.quality = better
+        """A thread was busy for `seconds`, until `now`."""
+        with self._lock:
+            if self._since is None:
+                self._since = now - seconds
+            self._busy += seconds
+            elapsed = now - self._since
+            if elapsed < WINDOW:
+                return
+            self.load = min(self._busy / elapsed / self._cores, 1.0)
+            self._busy, self._since = 0.0, now
+            if self.load > TOO_MUCH:
+                self.quality = Quality(min(self.quality + 1, Quality.STILL))
+            elif self.quality is not Quality.FULL:
+                better = Quality(self.quality - 1)
+                if self.load * COST[better] / COST[self.quality] < ENOUGH_ROOM:
+                    self.quality = better

@@ -1,4 +1,4 @@
-"""Pictures of the sessions that somebody watches: a frame is drawn once, in one thread, for all of them."""
+"""Pictures of the sessions that somebody watches: a frame is drawn once, in a worker, for all of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import Lock
 from typing import Protocol, TypeVar
 
 import anyio
@@ -58,11 +59,11 @@ class Watcher(Protocol):
 
 
 class Artist:
-    """Draws one face in the thread that draws for all sessions, and says how busy that is."""
+    """Draws one face in the threads that draw for all sessions, and says how busy those are."""
 
     def __init__(self, renderer: Renderer, seed: int, executor: Executor, degrade: Degrade) -> None:
         self._view: View = renderer.open(seed)
-        self._executor, self._degrade = executor, degrade
+        self._executor, self._degrade, self._lock = executor, degrade, Lock()
         self._began: float | None = None
         self._last = 0.0
         self._kept: Picture | None = None
@@ -70,15 +71,16 @@ class Artist:
         self._count = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """`work` in the thread that draws, after what is already waiting for it."""
+        """`work` in a thread that draws, after what is already waiting; one at a time."""
 
         def timed() -> T:
-            began = time.monotonic()
-            try:
-                return work()
-            finally:
-                now = time.monotonic()
-                self._degrade.worked(now - began, now)
+            with self._lock:
+                began = time.monotonic()
+                try:
+                    return work()
+                finally:
+                    now = time.monotonic()
+                    self._degrade.worked(now - began, now)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
@@ -121,7 +123,7 @@ class Artist:
         needed: bool = False,
         late: bool = False,
     ) -> Picture | None:
-        """One picture, in the drawing thread; None where it is left out by rule or for being `late`, and the
+        """One picture, in a drawing thread; None where it is left out by rule or for being `late`, and the
         last one stays. The first is never left out, nor one that is `needed`."""
         quality = self._degrade.quality
         self._count += 1

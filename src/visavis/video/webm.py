@@ -173,10 +173,10 @@ def _encoder(fps: int, width: int, height: int) -> av.VideoCodecContext:
     # and a picture that stands still does not become better and better, which would cost twice the bytes.
     encoder.options = {
         "deadline": "realtime",
-        "cpu-used": "-8",
+        "cpu-used": "-12",
         "lag-in-frames": "0",
         "auto-alt-ref": "0",
-        "static-thresh": "100",
+        "static-thresh": "500",
         "qmin": "10",
     }
     return encoder
