@@ -54,7 +54,7 @@ class Conversation:
                 self._out.append(self._with_playback(event, now))
             case ev.Animated():
                 self._animated(event, now)
-            case ev.ActionDone():
+            case ev.ActionDone() | ev.Recast():
                 self._out.append(event)
             case ev.ToolResult(call):
                 self._cite(event.sources)

@@ -393,6 +393,13 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Recast:
+    """Another avatar: an agent that has a voice for it speaks with that from the next reply on."""
+
+    avatar: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReply:
     """The reply was cut off: `heard` seconds of it were heard, which said `text`. Without a `reply`, drop
     whatever is being prepared."""
@@ -402,8 +409,8 @@ class CancelReply:
     text: str
 
 
-FromShell = ClientLost | ClientBack | Animated | ToolResult | Tick
-ToAgent = UserText | MicOn | UserAudio | MicOff | CancelReply | ToolResult
+FromShell = ClientLost | ClientBack | Animated | ToolResult | Recast | Tick
+ToAgent = UserText | MicOn | UserAudio | MicOff | CancelReply | ToolResult | Recast
 FromAgent = (
     ReplyStarted
     | ReplyText

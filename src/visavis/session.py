@@ -252,7 +252,7 @@ class Session:
                 self._animate(effect)
             case ev.UserAudio() | ev.MicOn():
                 self._listen(effect, at)
-            case ev.UserText() | ev.MicOff() | ev.CancelReply() | ev.ToolResult():
+            case ev.UserText() | ev.MicOff() | ev.CancelReply() | ev.ToolResult() | ev.Recast():
                 self._ask(effect)
             case ev.ToolCall():
                 self._use_tool(effect)

@@ -49,7 +49,9 @@ class Cascade:
         async with anyio.create_task_group() as tasks:
             hears = base(brief.language) if brief.language else None
             language = hears or self._language
-            agent = Interlocutor(stages, memory, tasks, language, hears, brief.tools, brief.library)
+            agent = Interlocutor(
+                stages, memory, tasks, language, hears, brief.tools, brief.library, self.stages.cast_as
+            )
             try:
                 yield agent
             finally:

@@ -141,7 +141,7 @@ class GeminiAgent:
                 name = self._calls.pop(event.call, None)
                 if self._line is not None and name is not None:
                     await _try(self._line.send_result(name, event))
-            case _:
+            case ev.UserText() | ev.MicOn() | ev.MicOff():
                 try:
                     await self._ask(event, await self._upstream.get())
                 except VisavisError as error:

@@ -7,7 +7,7 @@ barge-in or the reply they belong to; answers to one that is over fall on the fl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any
 
@@ -60,7 +60,8 @@ class Interlocutor:
     """The agent of one session. `tasks` bounds everything it starts.
 
     `language` is what it speaks until the ears tell another one that its voice speaks too; None: the English
-    for which the stages were set up. The ears listen for `hears`, None is what they were set up for.
+    for which the stages were set up. The ears listen for `hears`, None is what they were set up for. `cast`
+    gives the stages with the voice of an avatar.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Interlocutor:
         hears: str | None = None,
         tools: Sequence[Tool] = (),
         library: Library | None = None,
+        cast: Callable[[str], Awaitable[Stages]] | None = None,
     ) -> None:
         self._stages, self._memory, self._tasks = stages, memory, tasks
         self._language, self._hears, self._tools, self._library = language, hears, tools, library
@@ -92,6 +94,7 @@ class Interlocutor:
         """Where in the microphone's audio the user began to hear `_reply`."""
         self._last: Reply | None = None
         """The latest committed reply, until its exchange goes into the memory."""
+        self._cast, self._avatar = cast or stages.cast_as, ""
 
     def __aiter__(self) -> AsyncIterator[ev.FromAgent]:
         return self._events
@@ -116,6 +119,19 @@ class Interlocutor:
             case ev.ToolResult():
                 if self._last is not None:
                     self._last.returned(event)
+            case ev.Recast(avatar):
+                self._avatar = avatar
+                self._tasks.start_soon(self._recast, avatar)
+
+    async def _recast(self, avatar: str) -> None:
+        """Have the voice of an avatar from the next reply on."""
+        try:
+            stages = await self._cast(avatar)
+        except Exception:
+            _log.exception("there is no voice for the avatar", avatar=avatar)
+            return
+        if avatar == self._avatar:
+            self._stages = stages
 
     # -- what the user does ----------------------------------------------------------------------------
     def _hear(self, event: ev.UserAudio) -> None:

@@ -149,7 +149,7 @@ class RemoteAgent:
             case ev.ToolResult():
                 if (line := self._upstream.connection) is not None:
                     await _try(line.send(protocol.tool_result(event)))
-            case _:
+            case ev.UserText() | ev.MicOn() | ev.MicOff():
                 try:
                     await self._ask(event, await self._upstream.get())
                 except VisavisError as error:

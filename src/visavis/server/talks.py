@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
+from visavis import events as ev
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.security.callers import ANYONE, Caller
@@ -149,6 +150,7 @@ class Talks:
         if avatar == talk.avatar:
             return
         talk.avatar = avatar
+        talk.seat.session.feed(ev.Recast(avatar))
         if talk.portrait is not None:
             artist = await self._pictures.artist(avatar)
             if talk.avatar == avatar:
