@@ -41,16 +41,15 @@ class ApiConnection:
     # -- the session's side ------------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
         turn = event.turn if isinstance(event, ev.Frames) else None
-        for message in self._wire.encode(event, now_ms()):
-            self._line.outbox.put(message, turn)
+        self._line.outbox.put(self._wire.encode(event, now_ms()), turn)
 
     @property
     def wants_jpeg(self) -> bool:
         return True
 
     def show(self, shown: Shown) -> None:
-        for message in self._wire.encode(shown.frames, now_ms(), shown.jpegs):
-            self._line.outbox.put(message, shown.frames.turn)
+        messages = self._wire.encode(shown.frames, now_ms(), shown.jpegs)
+        self._line.outbox.put(messages, shown.frames.turn)
 
     def drop(self, turn: int) -> None:
         self._line.outbox.drop(turn)

@@ -50,12 +50,11 @@ class FramesConnection:
 
     # -- the session's side ------------------------------------------------------------------------------
     def put(self, event: ev.ToClient) -> None:
-        for message in self._wire.encode(event, time.time()):
-            self._line.outbox.put(message)
+        self._line.outbox.put(self._wire.encode(event, time.time()))
 
     def show(self, shown: Shown) -> None:
-        for message in self._wire.encode(shown.frames, time.time(), shown.jpegs):
-            self._line.outbox.put(message, shown.frames.turn)
+        messages = self._wire.encode(shown.frames, time.time(), shown.jpegs)
+        self._line.outbox.put(messages, shown.frames.turn)
 
     def drop(self, turn: int) -> None:
         self._line.outbox.drop(turn)
@@ -86,7 +85,7 @@ class FramesConnection:
             return
         portrait = await self._talks.portrait(self._talk)
         recorded = self._talk.seat.session.recorded
-        self._line.outbox.put(self._wire.connected(time.time(), recorded=recorded))
+        self._line.outbox.put([self._wire.connected(time.time(), recorded=recorded)])
         portrait.join(self)
         try:
             async with anyio.create_task_group() as tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -30,26 +30,35 @@ class Full(VisavisError):
 class Outbox:
     """Messages on their way to one client: bounded, and its frames can be called back."""
 
-    def __init__(self, limit: int = OUTBOX_BYTES) -> None:
+    def __init__(
+        self, limit: int = OUTBOX_BYTES, write: Callable[[Sequence[Message]], bool] | None = None
+    ) -> None:
+        """`write` sends messages at once where that can be done; what it does not take waits."""
         self._queue: deque[tuple[int | None, Message]] = deque()
-        self._limit, self._size = limit, 0
+        self._limit, self._size, self._write = limit, 0, write
         self._changed = anyio.Event()
+        self._sent = False
+        """Whoever takes messages out waits for the next: all that were put in are on their way."""
         self.put_at = asyncio.get_running_loop().time()
         """When something was last put in, in seconds."""
         self.closed = anyio.Event()
         self.closing: tuple[int, str] | None = None
 
-    def put(self, message: Message, turn: int | None = None) -> None:
-        """`turn` marks a frame of that turn. Beyond the limit nothing is taken and the client is given up."""
-        if self.closing is not None:
-            return
-        if self._size + len(message) > self._limit:
-            self._queue.clear()
-            self.close(1013, "too slow: the client does not read what it is sent")
+    def put(self, messages: Sequence[Message], turn: int | None = None) -> None:
+        """`turn` marks frames of that turn. Beyond the limit nothing is taken and the client is given up."""
+        if self.closing is not None or not messages:
             return
         self.put_at = asyncio.get_running_loop().time()
-        self._queue.append((turn, message))
-        self._size += len(message)
+        if self._write is not None and self._sent and not self._queue and self._write(messages):
+            return
+        size = sum(map(len, messages))
+        if self._size + size > self._limit:
+            self._queue.clear()
+            self._size = 0
+            self.close(1013, "too slow: the client does not read what it is sent")
+            return
+        self._queue.extend((turn, message) for message in messages)
+        self._size += size
         self._changed.set()
 
     def drop(self, turn: int) -> None:
@@ -76,7 +85,9 @@ class Outbox:
             if self.closing is not None:
                 return None
             self._changed = anyio.Event()
+            self._sent = True
             await self._changed.wait()
+            self._sent = False
         _, message = self._queue.popleft()
         self._size -= len(message)
         return message
@@ -124,7 +135,8 @@ class Line:
         idle_seconds: float | None = None,
     ) -> None:
         """`idle_seconds`: how long neither side may say anything."""
-        self.outbox = Outbox(outbox_bytes)
+        self._wire = socket.scope.get("extensions", {}).get(TRANSPORT, {})
+        self.outbox = Outbox(outbox_bytes, self._wire.get("write"))
         self._socket, self._max_bytes, self._take, self._say = socket, max_bytes, take, tell
         self._idle = idle_seconds
         self._written = anyio.Event()
@@ -196,7 +208,5 @@ class Line:
         await self.outbox.closed.wait()
         with anyio.move_on_after(CLOSE_SECONDS) as waited:
             await self._written.wait()
-        if waited.cancelled_caught:
-            transport = self._socket.scope.get("extensions", {}).get(TRANSPORT, {}).get("transport")
-            if transport is not None:
-                transport.abort()
+        if waited.cancelled_caught and (transport := self._wire.get("transport")) is not None:
+            transport.abort()

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 SEND_BUFFER = 64 * 1024
 """Bytes. The kernel's default hides a stalled reader for tens of seconds of frames."""
@@ -85,5 +87,25 @@ class Protocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         extensions = self.scope["extensions"]
         if extensions is not None:
-            extensions[TRANSPORT] = {"transport": self.transport}
+            extensions[TRANSPORT] = {"transport": self.transport, "write": self.write}
         await super().run_asgi()
+
+    def write(self, messages: Sequence[str | bytes]) -> bool:
+        """Send these messages in one piece, at once, without a task and ASGI's copies in between. False when
+        that cannot be now, and nothing is sent."""
+        open_ = self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN
+        if not open_ or self.conn.extensions or not self.writable.is_set() or self.transport.is_closing():
+            return False
+        self.transport.write(b"".join([part for message in messages for part in _frame(message)]))
+        return True
+
+
+def _frame(message: str | bytes) -> tuple[bytes, bytes]:
+    """A WebSocket message as a server sends it, whole and not masked: its head and its content."""
+    kind, data = (0x82, message) if isinstance(message, bytes) else (0x81, message.encode())
+    size = len(data)
+    if size < 126:
+        return bytes((kind, size)), data
+    if size < 1 << 16:
+        return bytes((kind, 126)) + size.to_bytes(2, "big"), data
+    return bytes((kind, 127)) + size.to_bytes(8, "big"), data

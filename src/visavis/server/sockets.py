@@ -39,8 +39,7 @@ class Connection:
         self._send(self._wire.encode(event, ms := now_ms()), ms, turn)
 
     def _send(self, messages: Sequence[Message], ms: int, turn: int | None = None) -> None:
-        for message in messages:
-            self._line.outbox.put(message, turn)
+        self._line.outbox.put(messages, turn)
         if self._tape is not None:
             self._tape.sent(messages, ms)
 
