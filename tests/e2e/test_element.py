@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 PAGE = """<!doctype html>
 <script type="module" src="{server}/static/visavis-avatar.js"></script>
 <style>visavis-avatar::part(captions) {{ color: rgb(1, 2, 3); }}</style>
-<visavis-avatar server="{server}" avatar="mia" controls {attributes}><em>beta</em></visavis-avatar>
+<visavis-avatar avatar="mia" controls {attributes}><em>beta</em></visavis-avatar>
 <script>
   const avatar = document.querySelector('visavis-avatar');
   window.told = [];

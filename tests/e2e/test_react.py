@@ -34,6 +34,22 @@ def package() -> None:
 
 
 @pytest.mark.usefixtures("package")
+def test_its_types_are_found_by_the_rules_of_node() -> None:
+    rules = (
+        "--module",
+        "nodenext",
+        "--target",
+        "es2022",
+        "--lib",
+        "es2022,dom,dom.iterable",
+        "--jsx",
+        "react-jsx",
+    )
+    program = "tests/types/library.mts"
+    run("npx", "tsc", "--noEmit", "--strict", *rules, "--types", "", "--ignoreConfig", program)
+
+
+@pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(("app", "version"), [("react", "19."), ("react18", "18.")])
 def test_the_component_talks(scripted: Server, browse: Open, tmp_path: Path, app: str, version: str) -> None:
     run("npx", "vite", "build", f"tests/{app}", "--base", "./", "--outDir", str(tmp_path), "--emptyOutDir")

@@ -2,5 +2,6 @@
 
 import { define, VisavisAvatar } from "./element";
 
-VisavisAvatar.server = new URL("..", import.meta.url).href;
+const here = import.meta.url; // written into the URL itself, the bundler would take ".." for a file to pack
+VisavisAvatar.server = new URL("..", here).href;
 define();
