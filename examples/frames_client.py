@@ -1,6 +1,6 @@
 """Asks a question over the dialect of frames (`WS /`) and saves the answer as a video: .mp4, .webm or .gif.
 
-.venv/bin/python examples/frames_client.py "Tell me a joke." answer.mp4
+.venv/bin/python examples/frames_client.py "Tell me a joke." answer.mp4 [ws://localhost:8080/]
 """
 
 from __future__ import annotations
@@ -45,4 +45,4 @@ async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> N
 
 
 if __name__ == "__main__":
-    asyncio.run(save(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(save(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
