@@ -271,6 +271,22 @@ describe("the video view", () => {
     });
   });
 
+  it("says that the server does not allow the page, where there is one", async () => {
+    const nothing = undefined as unknown as Response; // the browser keeps it from the page
+    others = [nothing, json({})];
+    expect(await begin(new ApiTransport({ server: SERVER }))).toMatchObject({
+      status: "closed", reason: expect.stringContaining("does not allow this page") as string,
+    });
+    expect(asked).toEqual(["POST /face/api/v1/sessions", "GET /face/health"]);
+    others = [nothing, nothing];
+    expect(await begin(new ApiTransport({ server: SERVER }))).toMatchObject({ status: "reconnecting" });
+    asked = [];
+    vi.stubGlobal("location", new URL(SERVER));
+    others = [nothing];
+    expect(await begin(new ApiTransport({ server: SERVER }))).toMatchObject({ status: "reconnecting" });
+    expect(asked, "a page of the server's own is allowed").toEqual(["POST /face/api/v1/sessions"]);
+  });
+
   it("shows another face in the same session", async () => {
     const audio = { input_sample_rate: 16000, output_sample_rate: 24000 };
     const transport = new ApiTransport({ server: SERVER, token: "mine" });

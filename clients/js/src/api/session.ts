@@ -39,6 +39,16 @@ export class ApiError extends Error {
   }
 }
 
+const NOT_ALLOWED =
+  "The server is there, but does not allow this page: its setting server.cors_origins (AUTH_ALLOWED_ORIGINS) has to name it.";
+
+/** To a page that may not read an answer a browser tells nothing but that there is one. */
+async function refusesPage(server: string): Promise<boolean> {
+  const url = address(server, "health");
+  if (url.origin === globalThis.location?.origin) return false;
+  return fetch(url, { mode: "no-cors" }).then(() => true, () => false);
+}
+
 /**
  * Begin a session on `server` (its address; empty is where the page is from). It belongs to whose token this is: with
  * `new Tokens(server)` the server is asked for one, if it wants one. Throws ApiError.
@@ -46,11 +56,17 @@ export class ApiError extends Error {
 export async function createSession(
   server = "", wish: SessionWish = {}, token: TokenSource | Tokens = "",
 ): Promise<ApiSession> {
-  return sessionOf(await Tokens.of(server, token).fetch(address(server, "api/v1/sessions"), {
+  const request = {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(wish),
-  }));
+  };
+  try {
+    return await sessionOf(await Tokens.of(server, token).fetch(address(server, "api/v1/sessions"), request));
+  } catch (error) {
+    if (error instanceof TypeError && (await refusesPage(server))) throw new ApiError(403, "FORBIDDEN", NOT_ALLOWED);
+    throw error;
+  }
 }
 
 async function sessionOf(response: Response): Promise<ApiSession> {
@@ -59,7 +75,7 @@ async function sessionOf(response: Response): Promise<ApiSession> {
   throw new ApiError(response.status, said.code ?? "FAILED", said.message ?? `The server answered ${response.status}.`);
 }
 
-/** Give a session another face, also where it is being watched; its voice stays. Throws ApiError. */
+/** Give a session another face, also where it is being watched; its voice follows. Throws ApiError. */
 export async function recastSession(
   server: string, sessionId: string, avatar: string, token: TokenSource | Tokens = "",
 ): Promise<ApiSession> {
