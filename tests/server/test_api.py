@@ -9,7 +9,8 @@ import json
 import re
 import wave
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import av
 import httpx2
@@ -23,6 +24,8 @@ from websockets.exceptions import ConnectionClosed
 
 from visavis import events as ev
 from visavis.arkit import NAMES
+from visavis.server.hearing import hear
+from visavis.server.talks import Talk
 from visavis.server.waiting import Collector
 
 WAIT = 20.0
@@ -180,21 +183,12 @@ def test_a_recording_is_answered(http: httpx2.Client, kind: str, body: bytes) ->
     assert len(answer.json()["weights"]) > 30
 
 
-def test_a_recording_interrupts_as_a_text_does(http: httpx2.Client) -> None:
-    session = create(http, output="weights")
-    path = f"/sessions/{session['session_id']}"
-
-    async def script() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        async with connect(session["ws_url"]) as socket:
-            await socket.send(json.dumps({"type": "text_message", "data": "Hello"}))
-            log = await until(socket, "audio_response")
-            call = asyncio.to_thread(http.post, f"{path}/audio", content=wav(tone()), params={"wait": True})
-            answer = await call
-            return log + await until(socket, "text_response", is_final=True, turn_id="turn_2"), answer.json()
-
-    log, reply = asyncio.run(script())
-    assert [message["turn_id"] for message in log if message["type"] == "interrupted"] == ["turn_1"]
-    assert (reply["turn_id"], reply["interrupted"], len(reply["weights"])) == ("turn_2", False, FRAMES)
+def test_a_recording_interrupts_as_a_text_does() -> None:
+    fed: list[ev.Event] = []
+    talk = SimpleNamespace(seat=SimpleNamespace(session=SimpleNamespace(feed=fed.append)))
+    asyncio.run(hear(cast(Talk, talk), bytes(48_000), 16_000))
+    sound = [ev.UserAudio(bytes(32_000)), ev.UserAudio(bytes(16_000))]
+    assert fed == [ev.Interrupt(), ev.MicOn(16_000, hands_free=False), *sound, ev.MicOff()]
 
 
 def test_of_two_callers_that_wait_the_second_interrupts_the_first() -> None:
@@ -405,7 +399,7 @@ def test_an_endless_video_shows_the_turns_between_an_idle_face(http: httpx2.Clie
             if not asked:
                 asked = True
                 assert http.post(f"/sessions/{id}/text", json={"text": "Hello"}).status_code == 202
-            elif received.count(CLUSTER) > 4 * FRAMES:  # each holds at least one picture
+            elif received.count(CLUSTER) > 4 * FRAMES:  # one for each frame
                 break
     with av.open(io.BytesIO(bytes(received)), "r") as container:
         assert {kind.codec_context.name for kind in container.streams} == {"vp8", "opus"}
@@ -413,8 +407,8 @@ def test_an_endless_video_shows_the_turns_between_an_idle_face(http: httpx2.Clie
     with av.open(io.BytesIO(bytes(received)), "r") as container:
         sound = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
     assert pictures[0].shape == (480, 640, 3)
-    assert len(pictures) > 4 * FRAMES
-    assert len(sound) / 48_000 == pytest.approx(len(pictures) / 25, abs=0.3)
+    assert 4 * FRAMES / 5 <= len(pictures) <= 4 * FRAMES + 1, "a busy machine leaves some out"
+    assert len(sound) / 48_000 == pytest.approx(4 * FRAMES / 25, abs=0.3), "but no sound"
     loud = np.abs(sound) > 0.01
     assert SECONDS * 0.5 < loud.sum() / 48_000 * 2 < SECONDS * 3
     assert not loud[:2400].any()  # it begins with an idle face
