@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-STUCK = 5.0
+STUCK = 60.0
 """Real seconds without a timer or an event after which a test cannot go on."""
 
 

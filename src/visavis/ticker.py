@@ -6,8 +6,13 @@ import asyncio
 import heapq
 from typing import Protocol
 
+from visavis.lateness import Lateness
+
 PERIOD = 1 / 120
 """Seconds between two looks at the deadlines: a quarter of a frame."""
+MANY, TOGETHER = 64, 3
+"""When so many sessions have deadlines, so many frames of each leave together: for a third of the wake-ups,
+and none of them later."""
 
 
 class Look:
@@ -26,7 +31,9 @@ class Ticking(Protocol):
 
     @property
     def deadline(self) -> float | None: ...
-    def tick(self, now: float) -> None: ...
+    def tick(self, now: float, group: int) -> None:
+        """Its deadline has come; `group`: see `events.Tick`."""
+        ...
 
 
 class Ticker:
@@ -41,6 +48,8 @@ class Ticker:
         self._timer: asyncio.Handle | None = None
         self._when = 0.0
         """Of the timer, which does not tell on every event loop."""
+        self.lateness = Lateness()
+        """Of the event loop, while anybody talks."""
 
     def watch(self, session: Ticking) -> None:
         """See to it that `session.tick` is called at its deadline; call again whenever that changes."""
@@ -72,13 +81,15 @@ class Ticker:
     def _tick(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()
+        self.lateness.note(now - self._when, now)
+        group = TOGETHER if len(self._heap) >= MANY else 1
         while self._heap and self._heap[0][0] <= now:
             session = heapq.heappop(self._heap)[2].session
             if session is None:
                 continue
             session.look = None
             if session.deadline is not None and session.deadline <= now:
-                session.tick(now)
+                session.tick(now, group)
             else:
                 self.watch(session)
         if self._heap:

@@ -12,6 +12,7 @@ from typing import Any
 from visavis.deadlines import Deadlines
 from visavis.events import Animated
 from visavis.faces.speech_face import Move, move
+from visavis.lateness import Lateness
 
 MOST = 16
 """Faces that are moved together; with more of them the first frame of a reply would wait for long."""
@@ -40,6 +41,8 @@ class Animator:
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
         """When another batch may begin."""
+        self.lateness = Lateness()
+        """How long faces wait to be moved."""
 
     def status(self) -> dict[str, Any]:
         return self.queue.status()
@@ -71,11 +74,12 @@ class Animator:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        jobs: list[Job] = []
+        jobs, waited = list[Job](), self.queue.wait_seconds
         while len(jobs) < MOST and (job := self.queue.take(now)) is not None:
             jobs.append(job)
         if jobs:
             self._busy, self._next = True, now + BEAT
+            self.lateness.note((self.queue.wait_seconds - waited) / len(jobs), now)
             moves = [job.move for job in jobs]
             result = loop.run_in_executor(self._executor, self._work, moves)
             result.add_done_callback(partial(self._finish, jobs))

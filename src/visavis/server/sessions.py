@@ -74,6 +74,8 @@ class Sessions:
         self._seats: dict[str, Seat] = {}
         self.draining = False
         """The server is about to stop: nobody new is let in."""
+        self.busy: Callable[[], bool] = lambda: False
+        """Whether those who are here would hear it if more came."""
         self.opened: Counter[str] = Counter()
         """Sessions since the start, by dialect."""
 
@@ -90,7 +92,7 @@ class Sessions:
 
     @property
     def full(self) -> bool:
-        return len(self._seats) >= self.limit
+        return len(self._seats) >= self.limit or self.busy()
 
     def check_room(self, owner: str = "") -> None:
         """Raises `Full` when nobody new is let in, or no more of one owner."""
