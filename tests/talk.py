@@ -27,9 +27,16 @@ def only(log: Log, kind: type[E]) -> list[E]:
 
 
 def drive(
-    talk: Conversation, script: Script, *, until: float = 120.0, face_delay: float = 0.0, look_ahead: int = 0
+    talk: Conversation,
+    script: Script,
+    *,
+    until: float = 120.0,
+    face_delay: float = 0.0,
+    look_ahead: int = 0,
+    group: int = 1,
 ) -> Log:
-    """Feed the script and every deadline in order of time; `look_ahead` frames are held back by the face."""
+    """Feed the script and every deadline in order of time; `look_ahead` frames are held back by the face,
+    `group` may leave together."""
     todo = sorted(((at, n, event) for n, (at, event) in enumerate(script)), key=lambda item: item[:2])
     log: Log = []
     held: dict[int, int] = {}
@@ -40,7 +47,7 @@ def drive(
             now, _, event = todo.pop(0)
         else:
             assert due is not None
-            now, event = due, ev.TICK
+            now, event = due, ev.Tick(group)
         if now > until:
             break
         for effect in talk.feed(event, now):

@@ -262,7 +262,9 @@ class Animated:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Nothing but the time has come."""
+    """Nothing but the time has come. `group`: frames that may leave together when the first is due."""
+
+    group: int = 1
 
 
 TICK = Tick()

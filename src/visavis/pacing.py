@@ -19,8 +19,6 @@ class Policy:
     """Frames in one animation while there is no hurry."""
     ahead: int = 45
     """Frames animated beyond what was sent, at most: work lost when interrupted."""
-    group: int = 1
-    """Frames sent at one wake-up; a group leaves when its first frame is due."""
     patience: float = 30.0
     """Seconds to wait for an agent that owes an answer, or a client that holds playback."""
     longest: float = 600.0
@@ -55,8 +53,8 @@ def next_animation(turn: Turn, policy: Policy, now: float) -> ev.Animate | None:
     return ev.Animate(turn.number, pcm, phonemes, last, due, turn.take_emotions(turn.asked))
 
 
-def frames_due(turn: Turn, policy: Policy, now: float) -> int:
-    """How many frames leave now."""
+def frames_due(turn: Turn, policy: Policy, now: float, group: int = 1) -> int:
+    """How many frames leave now: a group of them when the first is due."""
     stock, fps = turn.ready - turn.sent, turn.media.fps
     if not turn.live:
         return stock
@@ -67,7 +65,7 @@ def frames_due(turn: Turn, policy: Policy, now: float) -> int:
         allowed = START_FRAMES if begin else START_FRAMES - 1
         return min(stock, max(0, turn.run + allowed - turn.sent))
     due = int((now - turn.epoch + policy.lead) * fps + 1e-6) + 1 - turn.sent
-    return min(stock, max(due, policy.group)) if due > 0 else 0
+    return min(stock, max(due, group)) if due > 0 else 0
 
 
 def next_due(turn: Turn, policy: Policy) -> float | None:

@@ -239,8 +239,8 @@ class Session:
             self.tape.live(live, _now())
         self._conversation.live = live
 
-    def tick(self, now: float) -> None:
-        self.feed(ev.TICK, now)
+    def tick(self, now: float, group: int) -> None:
+        self.feed(ev.Tick(group), now)
 
     def _perform(self, effect: ev.Effect, at: float) -> None:
         if self._past.hear is not None:

@@ -27,7 +27,7 @@ class Often:
         self._ticker, self.ticks = ticker, 0
         self.deadline: float | None = 0.0
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, group: int) -> None:
         self.ticks += 1
         self.deadline = now + PERIOD / 4 if self.ticks < 3 else None
         self._ticker.watch(self)

@@ -179,8 +179,8 @@ def test_any_cutting_of_the_audio_gives_the_same_frames(
     for size in pieces:
         script.append((now, ev.ReplyAudio("r", samples[begin : begin + size].tobytes())))
         begin, now = begin + size, now + spacing
-    talk = Conversation(policy=Policy(group=group))
-    log = drive(talk, [*script, (now, ev.ReplyDone("r"))], look_ahead=look_ahead, face_delay=0.02)
+    end = (now, ev.ReplyDone("r"))
+    log = drive(Conversation(), [*script, end], look_ahead=look_ahead, face_delay=0.02, group=group)
     pcm = b"".join(frames.pcm for frames in only(log, ev.Frames))
     assert pcm[: len(samples) * 2] == samples.tobytes()
     assert not any(pcm[len(samples) * 2 :])

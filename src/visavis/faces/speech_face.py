@@ -36,6 +36,8 @@ class Faces:
 
     def __init__(self, engine: FaceEngine, timed: FaceEngine, life: bool = True) -> None:
         self._engine, self._timed, self._life = engine, timed, life
+        self.idle: Drawing | None = engine.idle if isinstance(engine, PictureEngine) else None
+        """The picture between turns of an engine that draws itself; None when the weights are drawn."""
         self.meter = Meter()
 
     @classmethod
@@ -51,11 +53,6 @@ class Faces:
     def reads(self) -> bool:
         """Speech with phonemes is drawn from them; an engine that draws itself hears it like any other."""
         return self.idle is None
-
-    @property
-    def idle(self) -> Drawing | None:
-        """The picture between turns of an engine that draws itself; None when the weights are drawn."""
-        return self._engine.idle if isinstance(self._engine, PictureEngine) else None
 
     def open(self, media: Media, seed: int, timed: bool) -> ExpressiveFace:
         """The face of one turn; `timed`: its speech comes with phonemes."""
