@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -225,3 +227,24 @@ def test_the_pipeline_names_it(speaking: str) -> None:
     assert stage("remote", tts, Meter())["device"] == speaking
     assert RemoteStageSettings(token=SecretStr(SECRET)).token.get_secret_value() == stage_server.SECRET
     asyncio.run(plugins.close(tts))
+
+
+def test_the_command_serves_what_the_settings_choose() -> None:
+    environment = {
+        "VISAVIS_STAGES__TTS": "tests.stages.test_remote_stages:voice",
+        "VISAVIS_REMOTE_STAGES__TOKEN": SECRET,
+    }
+    command = [sys.executable, "-m", "visavis.cli", "stage", "serve", "tts", "--port", "0"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        command, env=os.environ | environment, cwd=root, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        try:
+            tts = remote.load_tts(settings("tts", line.split()[-1], start_seconds=60.0))
+            assert tts("Hi", "pl").pcm == b"plHi"
+            asyncio.run(plugins.close(tts))
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
