@@ -92,6 +92,9 @@ def serve(
     config: ConfigOption = None,
     agent: Annotated[str | None, typer.Option(help="Who answers: embedded, scripted, ...")] = None,
     avatar: Annotated[str | None, typer.Option(help="Whose face it is.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes on this port; more than one needs a Redis.")
+    ] = 1,
     ssl_certfile: Annotated[
         Path | None, typer.Option(help="Certificate chain (PEM): https and wss instead of http and ws.")
     ] = None,
@@ -114,11 +117,16 @@ def serve(
     with readable_errors(debug=bool(debug)):
         settings = _settings(options, config)
         from visavis.server import run  # here, so that the other commands do not wait for its imports
+        from visavis.server import workers as crews
 
+        crews.check(settings, workers)
         plugins.check(settings)  # before models are fetched for what is not installed
         with closing(run.bind(settings.server.host, settings.server.port)) as sock:
             cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
-            run.run(settings, sock)
+            if workers > 1:
+                crews.Crew(settings, sock).serve(workers)
+            else:
+                run.run(settings, sock)
 
 
 @app.command()

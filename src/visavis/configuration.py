@@ -87,7 +87,7 @@ ALIASES = {
     "VISAVIS_TRANSCRIPTION_KEY": "transcription.key",
     "VISAVIS_TRANSCRIPTION_MODEL": "transcription.model",
     "VISAVIS_TRANSCRIPTION_URL": "transcription.url",
-    "VISAVIS_REDIS_URL": "limits.redis",
+    "VISAVIS_REDIS_URL": "cluster.redis",
     "VISAVIS_SPEECH_KEY": "speech.key",
     "VISAVIS_SPEECH_MODEL": "speech.model",
     "VISAVIS_SPEECH_URL": "speech.url",

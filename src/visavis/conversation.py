@@ -95,6 +95,16 @@ class Conversation:
         return self._turn is not None and self._turn.shown
 
     @property
+    def spoken(self) -> Turn | None:
+        """The reply that is being spoken, or is about to be."""
+        return self._turn
+
+    def go_on_with(self, turn: Turn, now: float) -> None:
+        """Speak the rest of this reply of an earlier conversation as soon as there is a client."""
+        turn.touched = turn.waiting = self._away = now
+        self._turn = turn
+
+    @property
     def next_turn(self) -> int:
         """The number of the reply that begins next."""
         return self._turns + 1

@@ -43,8 +43,9 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
 
 def made(running: RedisServer, **limits: Any) -> Auth:
     auth = {"enabled": True, "secret_key": KEY}
-    limits = {"redis": running.url} | limits
-    return Auth(Settings.model_validate({"auth": auth, "limits": limits, "server": {"host": "0.0.0.0"}}))
+    cluster, server = {"redis": running.url}, {"host": "0.0.0.0"}
+    told = {"auth": auth, "limits": limits, "cluster": cluster, "server": server}
+    return Auth(Settings.model_validate(told))
 
 
 def state(auth: Auth) -> RedisState:
@@ -313,7 +314,9 @@ def test_nonsense_in_redis_ends_nothing(shared: RedisServer) -> None:
 @pytest.fixture
 def running(shared: RedisServer, tmp_path: Path) -> Iterator[Server]:
     """A whole server."""
-    with server(tmp_path, AGENT_TYPE="scripted", VISAVIS_REDIS_URL=shared.url) as started:
+    with server(
+        tmp_path, AGENT_TYPE="scripted", VISAVIS_REDIS_URL=shared.url, AUTH_SECRET_KEY=KEY
+    ) as started:
         yield started
 
 
@@ -337,10 +340,11 @@ def test_a_whole_server_notices_when_redis_goes_and_comes(running: Server, share
 def test_a_server_does_not_start_without_the_redis_it_was_told_of(tmp_path: Path) -> None:
     async def main() -> None:
         nowhere = f"unix://user:secret@{tmp_path}/none.sock"
-        auth = Auth(Settings.model_validate({"limits": {"redis": nowhere}}))
+        key = {"secret_key": KEY}
+        auth = Auth(Settings.model_validate({"limits": {"redis": nowhere}, "auth": key}))
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(anyio.create_task_group())
-            with pytest.raises(ConfigurationError, match=r"limits\.redis") as error:
+            with pytest.raises(ConfigurationError, match=r"cluster\.redis") as error:
                 await tasks.start(state(auth).keep)
         assert "secret" not in str(error.value)
 

@@ -90,8 +90,9 @@ class Store:
             self._known = {token: known for token, known in self._known.items() if known.ended >= least}
 
     # -- conversations -----------------------------------------------------------------------------------
-    def record(self, id: str, token: str) -> Recorder:
-        """A conversation begins, or goes on; the recorder hears all that comes of it."""
+    def record(self, id: str, token: str, user_turns: int | None = None) -> Recorder:
+        """A conversation begins, or goes on; the recorder hears all that comes of it. `user_turns`: how
+        many the user has had elsewhere."""
         hashed, now = hash_of(token), time.time()
         record = Record(id, now, now, self._agent, self._avatar, 0)
         known = self._known.get(hashed, Known(id))
@@ -114,7 +115,7 @@ class Store:
 
             self._put(job)
 
-        return Recorder(add, time.time, known.user_turns, update=write)
+        return Recorder(add, time.time, known.user_turns if user_turns is None else user_turns, update=write)
 
     def known(self, token: str) -> Known | None:
         """The conversation that the holder of this token may go on with."""

@@ -54,6 +54,7 @@ from visavis.tools.knowledge import search_knowledge
 from visavis.tools.toolbox import ClientTool, ServerTool, Toolbox
 
 if TYPE_CHECKING:
+    from visavis.server.directory import Directory
     from visavis.tools.mcp import McpServer
     from visavis.tracing import Traces
 
@@ -94,6 +95,7 @@ def create_app(
             async with anyio.create_task_group() as tasks:
                 if (redis := app.state.auth.redis) is not None:
                     await tasks.start(redis.keep)
+                app.state.directory = directory = await _join(app, tasks)
                 app.state.mcp = await _connect_servers(settings, tools, tasks)
                 if library is not None:
                     tasks.start_soon(library.watch)
@@ -106,7 +108,14 @@ def create_app(
                 server = settings.server
                 limits = settings.limits if settings.limited else None
                 app.state.sessions = Sessions(
-                    parts, tasks, server.max_sessions, server.resume_seconds, store, limits, recordings
+                    parts,
+                    tasks,
+                    server.max_sessions,
+                    server.resume_seconds,
+                    store,
+                    limits,
+                    recordings,
+                    directory,
                 )
                 app.state.pictures = pictures = Pictures(settings, tasks, drawing, faces.idle)
                 app.state.brain, app.state.tasks = Brain(settings, agent), tasks
@@ -122,7 +131,7 @@ def create_app(
                 yield
                 page.close()
                 tasks.cancel_scope.cancel()
-            for engine in (agent, faces, app.state.pictures, app.state.brain, traces):
+            for engine in (agent, faces, app.state.pictures, app.state.brain, traces, app.state.relay):
                 await plugins.close(engine)
 
     page = PageRoutes(settings)
@@ -132,6 +141,7 @@ def create_app(
         title="Visavis", version=visavis.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.settings, app.state.lines, app.state.metrics = settings, Lines(), Metrics()
+    app.state.address, app.state.relay = settings.cluster.address, None
     protect(app, settings, [STATIC / "index.html", STATIC / "face.html"])
     app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
@@ -173,6 +183,19 @@ def _traces(settings: Settings) -> Traces | None:
     from visavis import tracing  # an extra that is needed only now
 
     return tracing.load(settings)
+
+
+async def _join(app: FastAPI, tasks: TaskGroup) -> Directory | None:
+    """The directory of the servers that this one is one of, if it is."""
+    if (hops := app.state.auth.hops) is None:
+        return None
+    from visavis.server.directory import Directory, Replica  # an extra that is needed only now
+    from visavis.server.relay import Relay
+
+    directory = Directory(app.state.settings.redis, Replica(hops.name, app.state.address))
+    await tasks.start(directory.keep)
+    app.state.relay = Relay()
+    return directory
 
 
 async def _connect_servers(settings: Settings, tools: Toolbox, tasks: TaskGroup) -> list[McpServer]:

@@ -6,8 +6,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+import anyio
+
 from visavis import events as ev
 from visavis.conversations import Entry
+from visavis.conversations.carried import Carried
 from visavis.conversations.recorder import Recorder
 from visavis.session import Client
 
@@ -20,9 +23,12 @@ class Audience:
 
     def __init__(self, *always: Client) -> None:
         self._clients: list[Client] = list(always)
+        self.joined = anyio.Event()
+        """Somebody has."""
 
     def join(self, client: Client) -> None:
         self._clients.append(client)
+        self.joined.set()
 
     def leave(self, client: Client) -> None:
         if client in self._clients:
@@ -49,6 +55,14 @@ class Record:
 
     def __post_init__(self) -> None:
         self._recorder = Recorder(self._add, time.time)
+
+    def recall(self, carried: Carried) -> None:
+        """What was said in it at another server."""
+        self.turns = carried.standing.turns
+        self.transcript.extend(entry for entry in carried.entries if entry.text)
+        self._recorder = Recorder(self._add, time.time, carried.standing.user_turns)
+        for effect in carried.told:
+            self._recorder.hear(effect)
 
     def put(self, event: ev.ToClient) -> None:
         self._recorder.hear(event)

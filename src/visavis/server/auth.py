@@ -14,6 +14,7 @@ from visavis.errors import ConfigurationError
 from visavis.security.origins import Origins
 from visavis.security.tokens import ADMIN, READ, TALK, Claims, Tokens
 from visavis.security.users import TRIES, TRY_SECONDS, Throttle, Users
+from visavis.server.hop import Hops, keys_of
 from visavis.server.shared_limits import SharedCounts, SharedRates
 from visavis.settings import Settings
 
@@ -32,7 +33,9 @@ class Auth:
         """Raises `ConfigurationError`."""
         auth, limits = settings.auth, settings.limits
         self.limited, self.limits = settings.limited, limits
-        self.redis = redis = _redis(limits.redis.get_secret_value(), self)
+        self.redis = redis = _redis(settings.redis, self)
+        self.hops = Hops(keys_of(settings), secrets.token_hex(8)) if settings.redis else None
+        """Calls of other servers that belong to this one."""
         per_minute = limits.requests_per_minute if self.limited else 0
         self.requests = SharedRates("requests", per_minute / 60, per_minute, redis) if per_minute else None
         per_address = limits.connections_per_address if self.limited else 0

@@ -29,9 +29,9 @@ async def drained(sessions: Sessions, seconds: float, hurry: Callable[[], bool])
         while len(sessions) and not hurry():
             for seat in sessions:
                 if not seat.session.answering:
-                    seat.end(*RESTART)
+                    sessions.send_away(seat, *RESTART)
             await anyio.sleep(LOOK_SECONDS)
     cut = [seat for seat in sessions if seat.session.answering]
     for seat in sessions:
-        seat.end(*RESTART)
+        sessions.send_away(seat, *RESTART)
     log.info("drained", cut=len(cut))

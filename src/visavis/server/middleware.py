@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from visavis.security.origins import Origins
 from visavis.server.auth import Auth
+from visavis.server.hop import HopMiddleware
 from visavis.server.middleware_auth import AuthMiddleware
 from visavis.server.middleware_http import HttpMiddleware
 from visavis.server.routes_auth import AuthRoutes
@@ -33,7 +34,13 @@ def protect(app: FastAPI, settings: Settings, pages: Iterable[Path]) -> None:
     """Everything of `app` goes through here; `pages` are its HTML files. Raises `ConfigurationError`."""
     app.state.auth = auth = Auth(settings)
     app.include_router(AuthRoutes(auth).router())
+    if auth.hops is not None:
+        from visavis.server.forwarding import ForwardingMiddleware  # an extra that is needed only now
+
+        app.add_middleware(ForwardingMiddleware, state=app.state, hops=auth.hops)
     app.add_middleware(AuthMiddleware, auth=auth)
     if origins := settings.server.cors_origins:
         app.add_middleware(Cors, origins=origins)
     app.add_middleware(HttpMiddleware, settings=settings, pages=pages)
+    if auth.hops is not None:
+        app.add_middleware(HopMiddleware, hops=auth.hops)

@@ -16,6 +16,7 @@ from visavis.security.limits import Bucket
 from visavis.security.origins import parse
 from visavis.security.tokens import ADMIN, READ, TALK, BadToken
 from visavis.server.auth import Auth
+from visavis.server.hop import passed_on
 from visavis.settings import LimitSettings
 
 FILES = ("/static/", "/avatars/")
@@ -69,7 +70,7 @@ class AuthMiddleware:
         path = connection.scope["path"]
         method = "GET" if socket else connection.scope["method"]
         public = not socket and method in SAFE and (path in PAGES or path.startswith(FILES))
-        requests = self._auth.requests
+        requests = None if passed_on(connection) else self._auth.requests
         if requests is not None and not public and (wait := await requests.take(_customer(connection))):
             raise Refused(429, "RATE_LIMITED", "Too many requests; try again later.", wait)
         if self._auth.tokens is None or public or (not socket and path in SIGN_IN and method == "POST"):
@@ -124,6 +125,11 @@ class AuthMiddleware:
         auth = self._auth
         if not auth.limited and who.claims is None:
             await self._app(connection.scope, receive, send)
+            return
+        if passed_on(connection):  # its messages are counted where it came in
+            watch = Watch(receive, send, None)
+            with auth.opened(who.claims, watch.cut):
+                await self._app(connection.scope, watch.receive, watch.send)
             return
         address, subject = _customer(connection), who.subject
         if not await auth.by_address.enter(address):

@@ -22,7 +22,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
 except ImportError as missing:
-    raise ExtraMissing("limits.redis is set, which needs a Redis client", "redis") from missing
+    raise ExtraMissing("cluster.redis is set, which needs a Redis client", "redis") from missing
 
 GONE = (RedisError, OSError, ValueError)
 """What stands for a Redis that cannot be reached, or that does not say what it should."""
@@ -95,16 +95,7 @@ class RedisState:
     """One server's share in it."""
 
     def __init__(self, url: str, revocations: Revocations) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=MOST_LINES,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+        self._redis: Redis = connected(url, decode=True)
         self._take_script = self._redis.register_script(_TAKE)
         self._count_script = self._redis.register_script(_COUNT)
         self._revocations, self._counts = revocations, list[Counted]()
@@ -137,7 +128,7 @@ class RedisState:
             await self._meet()
         except GONE as error:
             raise ConfigurationError(
-                f"limits.redis: there is no Redis that answers at that address ({_told(error)}); "
+                f"cluster.redis: there is no Redis that answers at that address ({_told(error)}); "
                 "start it, or leave VISAVIS_REDIS_URL empty to have a server on its own"
             ) from None
 
@@ -255,6 +246,21 @@ class RedisState:
             together.zadd(REVOKED, {id: expires})
             together.publish(REVOKED, f"{expires!r} {id}")
             await together.execute()
+
+
+def connected(url: str, *, decode: bool, timeout: float | None = None) -> Redis:
+    """A client; nothing takes it longer than `timeout`, or `TIMEOUT`. `decode`: answers are text."""
+    timeout = timeout or TIMEOUT
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=MOST_LINES,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        decode_responses=decode,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
 
 
 def _now() -> float:

@@ -23,6 +23,7 @@ from visavis.errors import ConfigurationError, VisavisError, for_people
 from visavis.server.app import create_app
 from visavis.server.draining import drained
 from visavis.server.protocol import Protocol, http_protocol
+from visavis.server.reach import address_of
 from visavis.settings import ServerSettings, Settings
 
 LARGEST_MESSAGE = 64 << 20
@@ -65,13 +66,22 @@ def _cannot_bind(error: OSError, host: str, port: int) -> tuple[str, str]:
     return "BAD_HOST", f"Cannot listen on {host} port {port}: {error.strerror}."
 
 
-def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path | None = None) -> None:
+def run(
+    settings: Settings,
+    sock: socket.socket,
+    page: str = "",
+    recording: Path | None = None,
+    own: socket.socket | None = None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve on `sock` until the process is told to stop; Ctrl-C ends it without an error.
 
-    `page` is what a browser is pointed to, "" the conversation; `recording`: see `create_app`.
+    `page` is what a browser is pointed to, "" the conversation; `recording`: see `create_app`. When others
+    listen on `sock` too, `own` is where this server alone is reached.
     Raises what kept the application from starting.
     """
     app = create_app(settings, recording)
+    app.state.address = address_of(settings, (own or sock).getsockname()[1])
     application = Startup(app)
     certificate, key = _tls(settings.server)
     config = uvicorn.Config(
@@ -93,9 +103,13 @@ def run(settings: Settings, sock: socket.socket, page: str = "", recording: Path
     async def drain(hurry: Callable[[], bool]) -> None:
         await drained(app.state.sessions, settings.server.drain_seconds, hurry)
 
-    server = Server(config, lambda: _ready(settings, page), drain)
+    def begin() -> None:
+        _ready(settings, page)
+        on_ready()
+
+    server = Server(config, begin, drain)
     try:
-        server.run(sockets=[sock])
+        server.run(sockets=[sock] if own is None else [sock, own])
     except SystemExit:  # uvicorn's end when the application could not start
         if application.failure is None:
             raise

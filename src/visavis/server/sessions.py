@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,12 +18,23 @@ from anyio.abc import TaskGroup
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversation import Conversation
-from visavis.conversations.store import Store
+from visavis.conversations.carried import Begun, Carried, Copy
+from visavis.conversations.recorder import Recorder
+from visavis.conversations.store import Store, hash_of
+from visavis.events import Effect, UserText
 from visavis.recording.folder import Folder
 from visavis.security.limits import Bucket
 from visavis.server.lines import Full
 from visavis.session import Client, Parts, Past, Session, hearing
 from visavis.settings import LimitSettings
+from visavis.stages import Message
+
+if TYPE_CHECKING:
+    from visavis.server.directory import Directory  # an extra
+
+CARRIED = ("widget", "api", "page")
+"""Dialects whose sessions others know of."""
+MOVED = (1012, "the conversation goes on at another server; please connect again")
 
 
 class Sitter(Client, Protocol):
@@ -66,9 +77,11 @@ class Sessions:
         store: Store | None = None,
         limits: LimitSettings | None = None,
         recordings: Folder | None = None,
+        directory: Directory | None = None,
     ) -> None:
         """`store` writes conversations down, if there is one; without `limits` nobody is limited; into
-        `recordings` sessions are recorded, if they are."""
+        `recordings` sessions are recorded, if they are; with a `directory` they can go on elsewhere."""
+        self._directory = directory
         self.parts, self._store, self._limits, self._recordings = parts, store, limits, recordings
         self._tasks, self.limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
@@ -94,6 +107,13 @@ class Sessions:
     def full(self) -> bool:
         return len(self._seats) >= self.limit or self.busy()
 
+    def has(self, token: str) -> bool:
+        """Whether the conversation that this token brings back is here."""
+        return token in self._seats
+
+    def has_id(self, id: str) -> bool:
+        return any(seat.session.id == id for seat in self._seats.values())
+
     def check_room(self, owner: str = "") -> None:
         """Raises `Full` when nobody new is let in, or no more of one owner."""
         if self.draining:
@@ -116,9 +136,11 @@ class Sessions:
         dialect: str = "widget",
         owner: str = "",
         recorded: bool = False,
+        carried: Carried | None = None,
     ) -> Seat:
         """A new conversation; its agent, `agent` or the server's, is opened in the server's task group.
-        `recorded`: those who talk know that it is, where this server does. Raises `Full`."""
+        `recorded`: those who talk know that it is, where this server does; `carried` is what it goes on with.
+        Raises `Full`."""
         self.check_room(owner)
         ended, limits = anyio.Event(), self._limits
 
@@ -127,13 +149,38 @@ class Sessions:
                 end.cancel()
             self._seats.pop(token, None)
             end_recording()
+            if self._directory is not None:
+                self._directory.end(session_id)
             ended.set()
             if seat.client is not None:
                 seat.client.ended()
 
         conversation, past = Conversation(media), None
-        if self._store is not None:
+        if carried is not None:
+            conversation, past = _carried(carried, self._store, session_id, token)
+        elif self._store is not None:
             conversation, past = _with_past(self._store, session_id, token, media)
+        if self._directory is not None and dialect in CARRIED:
+            told = brief or self.parts.brief
+            begun = Begun(
+                session_id,
+                hash_of(token),
+                dialect,
+                owner,
+                self._patience,
+                media,
+                told.instructions,
+                told.voice,
+                told.language,
+                told.avatar,
+                {} if carried is None else carried.begun.talk,
+            )
+            copy = Copy(begun, conversation, () if carried is None else carried.said)
+            recorder = Recorder(copy.add, time.time, conversation.user_turns)
+            for effect in () if carried is None else carried.told:
+                recorder.hear(effect)
+            past = _heard_by(recorder.hear, past or Past())
+            self._directory.begin(copy, lambda: seat.end(*MOVED))
         parts = self.parts if agent is None else replace(self.parts, agent=agent)
         session = Session(session_id, parts, conversation, on_end, brief, past, _hearing(limits))
         end_recording = self._record(session, dialect) if recorded else _nothing
@@ -171,6 +218,30 @@ class Sessions:
             seat.expiry = None
         return seat
 
+    def go_on(self, carried: Carried, token: str) -> Seat:
+        """A conversation that was at another server. Raises `Full`."""
+        begun = carried.begun
+        brief, media = carried.brief(self.parts.brief), begun.media
+        seat = self.open(
+            begun.id, token, media, brief, dialect=begun.dialect, owner=begun.owner, carried=carried
+        )
+        if question := carried.question:
+            seat.session.feed(UserText(question))
+        return seat
+
+    def describe(self, id: str, **facts: Any) -> None:
+        """What another server has to know besides, to go on with a session."""
+        if self._directory is not None:
+            self._directory.change(id, **facts)
+
+    def send_away(self, seat: Seat, code: int, reason: str) -> None:
+        """End a session here, which may go on elsewhere."""
+        if self._directory is not None:
+            self._directory.release(seat.session.id)
+            if seat.client is not None:  # who is not to hear that the reply was cut: it goes on
+                seat.session.detach(seat.client)
+        seat.end(code, reason)
+
     def leave(self, seat: Seat, *, for_good: bool) -> None:
         """The client is gone; unless it said goodbye, its conversation waits for it."""
         if for_good or self._patience == 0:
@@ -194,6 +265,33 @@ def _with_past(store: Store, session_id: str, token: str, media: Media) -> tuple
         return Conversation(media), Past(hear)
     past = Past(hear, partial(store.history, known.id), () if known.cut is None else (known.cut,))
     return Conversation(media, None, known.turns, known.user_turns), past
+
+
+def _carried(carried: Carried, store: Store | None, session_id: str, token: str) -> tuple[Conversation, Past]:
+    """A conversation that goes on where it was at another server."""
+
+    async def recall() -> tuple[Message, ...]:
+        return carried.history
+
+    past = Past(None, recall)
+    if store is not None:
+        recorder = store.record(session_id, token, carried.user_turns)
+        for effect in carried.told:
+            recorder.hear(effect)
+        past = _heard_by(recorder.hear, past)
+    return carried.conversation(asyncio.get_running_loop().time()), past
+
+
+def _heard_by(hear: Callable[[Effect], None], past: Past) -> Past:
+    """`past`, with one more who is told all that comes of it."""
+    if (other := past.hear) is None:
+        return replace(past, hear=hear)
+
+    def both(effect: Effect) -> None:
+        other(effect)
+        hear(effect)
+
+    return replace(past, hear=both)
 
 
 def _nothing() -> None:

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from visavis import events as ev
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
+from visavis.conversations.carried import Carried
 from visavis.security.callers import ANYONE, Caller
 from visavis.server.audience import Audience, Record
 from visavis.server.pictures import Pictures
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 REMEMBERED = 10_000
 """Ended sessions that are told from those that never were."""
+
+
+FOLLOWED_SECONDS = 2.0
+"""In which the client of a session that was at another server is expected."""
 
 
 class NoSuchTalk(Exception):
@@ -121,10 +126,46 @@ class Talks:
             audience.join(seat.session.tape.follower())
         seat.session.attach(audience)
         talk = Talk(seat, audience, known, media, output, avatar, metadata or {}, listed)
+        about = {"output": output, "metadata": talk.metadata, "created": talk.created}
+        self._sessions.describe(talk.id, talk=about, keep=self._patience)
+        return self._keep(talk)
+
+    def _keep(self, talk: Talk) -> Talk:
         self._talks[talk.id] = talk
         self.touch(talk)
         self._tasks.start_soon(self._watch, talk)
         return talk
+
+    def go_on(self, carried: Carried) -> Talk:
+        """A session that was at another server, whose client is on its way. Raises `Full`."""
+        begun, known = carried.begun, Record()
+        known.recall(carried)
+        audience = Audience(known)
+        seat = self._sessions.go_on(carried, new_token())
+        about = begun.talk
+        talk = Talk(
+            seat, audience, known, begun.media, about["output"], begun.avatar, about["metadata"], True
+        )
+        talk.created = about["created"]
+        self._sessions.describe(talk.id, keep=self._patience)
+        self._tasks.start_soon(self._attach, talk)
+        return self._keep(talk)
+
+    async def _attach(self, talk: Talk) -> None:
+        """Go on as soon as somebody follows it; some do not."""
+        with anyio.move_on_after(FOLLOWED_SECONDS):
+            await talk.audience.joined.wait()
+        talk.seat.session.attach(talk.audience)
+
+    def knows(self, id: str) -> bool:
+        """Whether this session is here."""
+        return id in self._talks
+
+    def remember_ended(self, id: str, owner: str) -> None:
+        """There was a session at another server, of `owner`."""
+        self._ended[id] = owner
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
 
     def get(self, id: str, who: Caller = ANYONE, *, any: bool = False) -> Talk:
         """The session of that id, which lives on; `any`: also one that is not listed. Raises `NoSuchTalk`,
@@ -151,6 +192,7 @@ class Talks:
             return
         talk.avatar = avatar
         talk.seat.session.feed(ev.Recast(avatar))
+        self._sessions.describe(talk.id, avatar=avatar)
         if talk.portrait is not None:
             artist = await self._pictures.artist(avatar)
             if talk.avatar == avatar:
@@ -194,9 +236,7 @@ class Talks:
         if talk.stream is not None:
             talk.stream.close()
         if self._talks.pop(talk.id, None) is not None:
-            self._ended[talk.id] = talk.seat.owner
-            while len(self._ended) > REMEMBERED:
-                self._ended.popitem(last=False)
+            self.remember_ended(talk.id, talk.seat.owner)
 
     async def _watch(self, talk: Talk) -> None:
         """End it when its time is up, or forget it when it ends by itself."""

@@ -25,6 +25,7 @@ from visavis.settings.pictures import (
 from visavis.settings.server import (
     ApiSettings,
     AuthSettings,
+    ClusterSettings,
     LimitSettings,
     LogSettings,
     MetricsSettings,
@@ -51,6 +52,7 @@ __all__ = [
     "ApiSettings",
     "AssistantSettings",
     "AuthSettings",
+    "ClusterSettings",
     "ConversationSettings",
     "EspeakSettings",
     "FaceSettings",
@@ -114,6 +116,7 @@ class Settings(Section):
     liteavatar: LiteAvatarSettings = LiteAvatarSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    cluster: ClusterSettings = ClusterSettings()
     api: ApiSettings = ApiSettings()
     video: VideoSettings = VideoSettings()
     webrtc: WebRtcSettings = WebRtcSettings()
@@ -136,6 +139,11 @@ class Settings(Section):
 
     metrics: MetricsSettings = MetricsSettings()
     traces: TraceSettings = TraceSettings()
+
+    @property
+    def redis(self) -> str:
+        """Where servers that belong together meet; "" is one by itself."""
+        return (self.cluster.redis or self.limits.redis).get_secret_value()
 
     @property
     def limited(self) -> bool:

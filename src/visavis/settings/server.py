@@ -78,7 +78,7 @@ class LimitSettings(Section):
     enabled: bool | None = None
     """None is whenever `auth.enabled` is."""
     redis: Annotated[SecretStr, AfterValidator(redis_address)] = SecretStr("")
-    """Where servers count together, and tell each other of revoked tokens; empty is each by itself."""
+    """The former name of `cluster.redis`."""
     requests_per_minute: int = Field(100, ge=0, le=1_000_000)
     """HTTP calls and new connections of an address; pages and their files are not counted."""
     connections_per_address: int = Field(50, ge=0, le=100_000)
@@ -99,6 +99,15 @@ class LimitSettings(Section):
     """Largest recording in a request, of an utterance at most 25; it is never without a limit."""
     upload_seconds: float = Field(120.0, gt=0, le=3600)
     """Longest time in which the body of a request must have arrived."""
+
+
+class ClusterSettings(Section):
+    """Several servers that are one (docs/operations.md)."""
+
+    redis: Annotated[SecretStr, AfterValidator(redis_address)] = SecretStr("")
+    """Where they know of each other, of conversations, limits and revoked tokens; empty is one by itself."""
+    address: Annotated[str, AfterValidator(web_address)] = ""
+    """Where the others reach this one; empty is its own address in the network of Redis."""
 
 
 class LogSettings(Section):
