@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 120
+START_SECONDS = 240
 """The longest that models may take to load on a busy machine."""
+STOP_SECONDS = 120
+"""The longest that a server may take to end there."""
 
 
 @dataclass
@@ -52,7 +54,7 @@ def server(cwd: Path, command: tuple[str, ...] = ("serve",), /, **settings: str)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                running.log = process.communicate(timeout=20)[1]
+                running.log = process.communicate(timeout=STOP_SECONDS)[1]
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

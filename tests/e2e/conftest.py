@@ -28,7 +28,7 @@ FLAGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
-PATIENCE = 60_000
+PATIENCE = 120_000
 """Milliseconds a page may take on a busy machine without a GPU."""
 
 KEEP_VIOLATIONS = """
