@@ -29,12 +29,22 @@ from training.model import (
     FaceNet,
 )
 from visavis.arkit import COUNT, INDEX, NAMES
+from visavis.faces.net import GAINS
 from visavis.faces.viseme_table import CHANNELS
 from visavis.stages.onnx import session
 
 HALVED = 1000
 """Numbers from which weights are kept as float16; they are float32 again once the model is loaded."""
+LARGER = {
+    "jaw": 1.3, "lower": 1.4, "upper": 1.4, "smile": 1.3, "stretch": 1.3, "roll_lower": 1.8,
+    "roll_upper": 1.7, "press": 1.7, "tongue": 1.0, "funnel": 1.5, "pucker": 1.7,
+}  # fmt: skip
+"""What gives the outputs the sizes measured on a real face, in the speech that `evaluate` scores. The file
+has what the engine's own `GAINS` leave of it."""
 OPSET, IR = 17, 9
+
+_SIZES = np.array([LARGER[name] / GAINS[name] for name in CHANNELS], np.float32)
+_JAW = [*CHANNELS].index("jaw")
 
 
 class _Graph:
@@ -153,13 +163,14 @@ def _body(g: _Graph) -> None:
 
 
 def _face(g: _Graph) -> None:
-    """Channels and closure -> blendshapes: what `FaceNet.face` does, with the closure sharpened."""
+    """Channels and closure -> blendshapes: what `FaceNet.face` does, with the closure sharpened, in the sizes
+    that the engine's gains expect."""
     names = [*CHANNELS]
     spread = np.zeros((CLOSURE, COUNT), np.float32)
     for row, shapes in enumerate(CHANNELS.values()):
-        spread[row, [INDEX[shape] for shape in shapes]] = 1.0
+        spread[row, [INDEX[shape] for shape in shapes]] = _SIZES[row]
     close = np.zeros((1, COUNT), np.float32)
-    close[0, INDEX["mouthClose"]] = 1.0
+    close[0, INDEX["mouthClose"]] = _SIZES[_JAW]
     shut = np.array([[SHUT.get(name, 0.0) for name in names]], np.float32)
     channels = g.part("values", 0, CLOSURE, 2, "channels")
     less = g(
@@ -202,7 +213,7 @@ def difference(net: FaceNet, model: bytes) -> float:
         parts.append(part)
     with torch.no_grad():
         logits, _ = net(torch.from_numpy(mel), torch.zeros(2, STATE))
-        wanted = net.face(logits, sharp=True).numpy()
+        wanted = net.face(logits, sharp=True).numpy() * np.append(_SIZES, _SIZES[_JAW])
     shown = [INDEX[shapes[0]] for shapes in CHANNELS.values()] + [INDEX["mouthClose"]]
     return float(np.abs(np.concatenate(parts, 1)[..., shown] - wanted).max())
 

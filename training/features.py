@@ -23,7 +23,7 @@ BREATH = 24
 """Most frames of near-silence before an utterance."""
 OPUS = (0.9, 0.95, 0.97)
 """Compression of the codec that every `CODED`th of the changed copies goes through."""
-CODED = 10
+CODED = 4
 
 
 def clean(spoken: Utterance, random: Generator) -> tuple[Features, Labels]:

@@ -17,9 +17,9 @@ FPS = RATE // SAMPLES
 CLOSURE = len(CHANNELS)
 """Where the closure of the lips (0 open .. 1 pressed) stands after the channels."""
 OUTPUTS = CLOSURE + 1
-LOUDNESS_POWER = 0.6
-"""Vowels open with this power of the voice's amplitude: more than where phonemes are known, for people open
-wider when they are louder, and the net shrinks whatever it is not sure of but always knows loudness."""
+LOUDNESS_POWER = 0.3
+"""Vowels open with this power of the voice's amplitude, about as where phonemes are known; what people open
+more when they are louder comes from `visavis.faces.effort`."""
 SOFTEST, LOUDEST = 0.3, 1.4
 FALL = 60.0
 """Decibels a second by which an opening may shrink: consonants between two vowels must not close them."""

@@ -1,8 +1,8 @@
 """Trains the net on the features on disk and keeps the weights that follow a held-out voice best.
 
-python -m training.train CACHE SEED STEPS [without=ENGINE] [from=FILE.onnx]
+python -m training.train CACHE SEED STEPS
 
-With `from`, training goes on from an earlier net, at half the rate.
+Writes face-SEED.pt and, in face-SEED.score, how well that follows the voice (mean correlation).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from training import features
 from training.augment import Microphones
 from training.labels import CLOSURE
 from training.model import INPUTS, LOOK_AHEAD, STATE, FaceNet
-from training.resume import resume
 from visavis.faces.viseme_table import CHANNELS
 
-LANES, FRAMES = 64, 48
+LANES, FRAMES = 32, 48
 """Voices heard at once and frames of one step; the state is carried from step to step."""
 STEPS_OF_A_VOICE = 8
 """Steps for which a lane listens on average before it begins with another utterance."""
@@ -126,14 +125,10 @@ def validation(cache: Path) -> list[tuple[NDArray, NDArray]]:
     return held
 
 
-def main(cache: Path, seed: int, steps: int, without: str, earlier: str) -> None:
+def main(cache: Path, seed: int, steps: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    files = [
-        file
-        for file in sorted((cache / "features").glob("*/*.npz"))
-        if file.parent.name != f"{without}-train"
-    ]
+    files = sorted((cache / "features").glob("*/*.npz"))
     mel, labels, lengths, owners = features.read(files)
     engines = [file.parent.name.removesuffix("-train") for file in files]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -141,19 +136,17 @@ def main(cache: Path, seed: int, steps: int, without: str, earlier: str) -> None
     weights[(starts < LOOK_AHEAD) | (starts + FRAMES > len(mel))] = 0.0
     columns = mel[::17].astype(np.float32).reshape(-1, INPUTS // 4)
     mean, deviation = (torch.from_numpy(np.tile(v, 4)) for v in (columns.mean(0), columns.std(0)))
-    net = resume(Path(earlier), DROPOUT) if earlier else FaceNet(mean, deviation, DROPOUT)
-    rate = RATE / 2 if earlier else RATE
+    net = FaceNet(mean, deviation, DROPOUT)
     average = copy.deepcopy(net).requires_grad_(False)
     lanes = Lanes(mel, labels, starts, weights / weights.sum(), seed)
     loss_of, held = Loss(labels), validation(cache)
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
     print(f"{len(mel) / 1800:.0f} minutes, {sum(p.numel() for p in net.parameters())} parameters", flush=True)
     best, smooth = 0.0, 0.0
-    name = f"face-{seed}" + (f"-without-{without}" if without else "")
     for step in range(1, steps + 1):
         done = step / steps
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, step / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
+            group["lr"] = RATE * min(1, step / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
         heard, wanted = lanes.step()
         logits, state = net(heard, lanes.state)
         lanes.state = state.detach()
@@ -172,15 +165,9 @@ def main(cache: Path, seed: int, steps: int, without: str, earlier: str) -> None
             print(f"{done:.0%} loss {smooth:.3f} {score:.3f} {json.dumps(found)}", flush=True)
             if score > best:
                 best = score
-                torch.save(average.state_dict(), cache / f"{name}.pt")
+                torch.save(average.state_dict(), cache / f"face-{seed}.pt")
+                (cache / f"face-{seed}.score").write_text(f"{score:.5f}\n")
 
 
 if __name__ == "__main__":
-    options = dict(option.split("=") for option in sys.argv[4:])
-    main(
-        Path(sys.argv[1]),
-        int(sys.argv[2]),
-        int(sys.argv[3]),
-        options.get("without", ""),
-        options.get("from", ""),
-    )
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
