@@ -18,7 +18,7 @@ from visavis.server import pictures as server_pictures
 from visavis.server.pictures import Pictures
 from visavis.settings import Settings
 from visavis.video import Picture, studio
-from visavis.video.degrade import ENOUGH_ROOM, TOO_MUCH, WINDOW, Degrade, Quality
+from visavis.video.degrade import ENOUGH_ROOM, TOO_LATE, TOO_MUCH, WINDOW, Degrade, Quality
 
 FPS = 25
 
@@ -88,14 +88,24 @@ def test_nothing_is_decided_before_a_window_is_over() -> None:
 
 def test_more_processors_hold_more() -> None:
     """What is too much for one is nothing for four, which finish four pictures at a time."""
-    degrade = Degrade(cores=4)
-    for k in range(2 * FPS):
-        degrade.worked(1.5 / FPS, (k + 1) / FPS)
-    assert degrade.quality is Quality.FULL
-    assert degrade.load == pytest.approx(1.5 / 4, abs=0.03)
-    for k in range(FPS + 2):
-        degrade.worked(3.8 / FPS, 2 + (k + 1) / FPS)
-    assert degrade.quality is Quality.PLAIN
+    degrade, found = Degrade(cores=4), list[Quality]()
+    for used in (1.5, 3.8):
+        for _ in range(FPS + 1):
+            degrade.worked(used / FPS, len(found) / FPS)
+            found.append(degrade.quality)
+    assert set(found[: FPS + 1]) == {Quality.FULL}
+    assert degrade.load == pytest.approx(3.8 / 4, abs=0.05)
+    assert found[-1] is Quality.PLAIN
+
+
+def test_less_is_drawn_when_pictures_are_late_and_more_when_none_is() -> None:
+    """Others keep the processors busy: drawing takes little of them, and still it is not in time."""
+    thread = Thread()
+    found = []
+    for late in (TOO_LATE - 1, TOO_LATE, 1, 0):
+        thread.degrade.left_out += late
+        found += thread.draw(0.3)
+    assert found == [Quality.FULL, Quality.PLAIN, Quality.PLAIN, Quality.FULL]
 
 
 def test_a_pause_counts_as_room() -> None:
@@ -110,7 +120,8 @@ def test_a_pause_counts_as_room() -> None:
 
 def test_the_pipelines_status_says_what_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count(0.0, 2 * WINDOW)
-    monkeypatch.setattr(studio, "time", SimpleNamespace(monotonic=ticks.__next__))
+    clock = SimpleNamespace(monotonic=ticks.__next__, thread_time=ticks.__next__)
+    monkeypatch.setattr(studio, "time", clock)
     monkeypatch.setattr(server_pictures, "cores", lambda: 1.0)
 
     def idle(seconds: float) -> Picture:

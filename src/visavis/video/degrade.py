@@ -1,4 +1,4 @@
-"""What is given up when drawing takes too much: a rule over the time it took, without a clock of its own."""
+"""What is given up when drawing takes too much: a rule over what it took and what came late; has no clock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ WINDOW = 1.0
 """Seconds over which the load is measured."""
 TOO_MUCH, ENOUGH_ROOM = 0.85, 0.7
 """Share of what may be used at which less is drawn, and below which more would have to stay."""
+
+TOO_LATE = 5
+"""Pictures left out of a window for being late at which less is drawn, whoever keeps the processors busy."""
 
 
 class Quality(IntEnum):
@@ -41,11 +44,13 @@ class Degrade:
         """Share of the last window's processors that was used."""
         self.left_out = 0
         """Pictures that were not drawn because they would have been late."""
+        self._left_out = 0
+        """Of them, at the beginning of the window."""
         self._busy = 0.0
         self._since: float | None = None
 
     def worked(self, seconds: float, now: float) -> None:
-        """A thread was busy for `seconds`, until `now`."""
+        """A thread has used `seconds` of a processor, until `now`."""
         with self._lock:
             if self._since is None:
                 self._since = now - seconds
@@ -54,10 +59,11 @@ class Degrade:
             if elapsed < WINDOW:
                 return
             self.load = min(self._busy / elapsed / self._cores, 1.0)
+            late, self._left_out = self.left_out - self._left_out, self.left_out
             self._busy, self._since = 0.0, now
-            if self.load > TOO_MUCH:
+            if self.load > TOO_MUCH or late >= TOO_LATE:
                 self.quality = Quality(min(self.quality + 1, Quality.STILL))
-            elif self.quality is not Quality.FULL:
+            elif self.quality is not Quality.FULL and not late:
                 better = Quality(self.quality - 1)
                 if self.load * COST[better] / COST[self.quality] < ENOUGH_ROOM:
                     self.quality = better

@@ -75,12 +75,11 @@ class Artist:
 
         def timed() -> T:
             with self._lock:
-                began = time.monotonic()
+                began = time.thread_time()
                 try:
                     return work()
                 finally:
-                    now = time.monotonic()
-                    self._degrade.worked(now - began, now)
+                    self._degrade.worked(time.thread_time() - began, time.monotonic())
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, timed)
 
