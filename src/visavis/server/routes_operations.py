@@ -109,7 +109,7 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield from _connections(lines.waiting(), lines.problems)
     redis = state.auth.redis
     down = redis is not None and not redis.reachable
-    yield gauge("visavis_redis_down", "1 while limits.redis is set and nothing answers there.", {(): down})
+    yield gauge("visavis_redis_down", "1 while cluster.redis is set and nothing answers there.", {(): down})
     lost = {(): 0 if redis is None else redis.losses}
     yield counter("visavis_redis_losses", "Times that it went away.", lost)
     yield from _queues(_waiting(app))
