@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from starlette.types import Message
 from tests.asgi import scope
@@ -47,7 +48,13 @@ class LineCut(OSError):
 class Guest:
     """A WebSocket client of an application in this process, who can do everything that networks do."""
 
-    def __init__(self, app: FastAPI, path: str = "/ws") -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        path: str = "/ws",
+        headers: Iterable[tuple[str, str]] = (),
+        subprotocols: Iterable[str] = (),
+    ) -> None:
         self.heard: list[Any] = []
         """What it was told: objects, or bytes."""
         self.closed: tuple[int, str] | None = None
@@ -58,7 +65,8 @@ class Guest:
         self._said.put_nowait({"type": "websocket.connect"})
         self._news = asyncio.Event()
         self._cut = asyncio.Event()
-        told = scope("websocket", path, subprotocols=[], extensions={TRANSPORT: {"transport": self}}, app=app)
+        extensions = {TRANSPORT: {"transport": self}}
+        told = scope("websocket", path, headers, subprotocols=[*subprotocols], extensions=extensions, app=app)
         self._serving = asyncio.create_task(app(told, self._said.get, self._send))
         self._serving.add_done_callback(lambda _: self._news.set())
 
@@ -86,7 +94,7 @@ class Guest:
             self._said.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
         elif message["type"] == "websocket.send":
             text = message.get("text")
-            self.heard.append(message["bytes"] if text is None else json.loads(text))
+            self.heard.append(message["bytes"] if text is None else orjson.loads(text))
         self._news.set()
 
     async def _stall(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import wave
 from typing import Any
 
-from tests.chaos.targets import ID
+from tests.chaos.fuzzed_clients import ID
 
 from visavis.wires import Message
 
@@ -20,6 +22,17 @@ def _said(*messages: dict[str, Any] | Message) -> list[Message]:
 
 def _posted(where: int, body: dict[str, Any] | bytes) -> bytes:
     return bytes((48 + where,)) + (body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def wav(samples: int) -> bytes:
+    """A recording."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(PCM[:2] * samples)
+    return file.getvalue()
 
 
 WIDGET = [
@@ -37,6 +50,30 @@ WIDGET = [
         {"type": "action_result", "callId": "c1", "result": {"a": [1, None, "x"]}},
         {"type": "action_result", "callId": "c1", "error": "no"},
         {"type": "ping", "timestamp": 1.5},
+    ),
+]
+WIDGET += [
+    _said(
+        {"type": "hello", "recording": False},
+        {"type": "text", "data": "act 0.2"},
+        "!wait 0.05",
+        {"type": "action_result", "callId": "c1", "result": {"done": True}},
+        {"type": "playback", "turnId": "turn_1", "frameIndex": 0},
+        {"type": "playback", "turnId": "turn_1", "frameIndex": 3},
+        {"type": "interrupt"},
+        "!drop",
+        "!open",
+        {"type": "hello", "resume": "$RESUME", "encoding": "binary"},
+        {"type": "text", "data": "again 0.1"},
+        "!wait 0.3",
+        "!leave",
+        '!open {"query":"token=$OTHER"}',
+        {"type": "hello", "resume": "$RESUME"},
+    ),
+    _said(
+        '!open {"query":"","subprotocols":["bearer","$TOKEN"],"origin":"http://localhost:8080"}',
+        {"type": "hello", "resume": "$THEIRS"},
+        {"type": "text", "data": "$LONG"},
     ),
 ]
 API = [
@@ -57,6 +94,22 @@ API = [
         b"\xa3\x85\x81\x00\x14\x80\xfc",
     ),
 ]
+API += [
+    _said(
+        {"type": "start_audio", "hands_free": False},
+        PCM,
+        {"type": "end_audio"},
+        "!wait 0.05",
+        {"type": "interrupt"},
+        {"type": "text_message", "data": "act 0.2"},
+        "!wait 0.05",
+        {"type": "action_result", "call_id": "c1", "result": {"done": True}},
+        "!drop",
+        {"type": "ping"},
+        '!open {"query":"token=$OTHER"}',
+        {"type": "text_message", "data": "hello"},
+    ),
+]
 FRAMES = [
     _said(
         {"type": "text_input", "text": "hello 0.1"},
@@ -65,12 +118,32 @@ FRAMES = [
         {"type": "ping"},
     ),
 ]
+FRAMES += [
+    _said(
+        {"type": "audio_input", "audio": base64.b64encode(wav(320)).decode()},
+        "!wait 0.3",
+        {"type": "text_input", "text": "$LONG"},
+        '!open {"query":"token=$TOKEN&avatar=nobody"}',
+        {"type": "ping"},
+    ),
+]
 PAGE: list[list[Message]] = [
     [
         _posted(0, {"avatarId": "mia"}),
         _posted(1, {"text": "How are you?", "sessionId": ID}),
         _posted(2, {"sessionId": ID, "avatarId": "mia", "text": "I am well."}),
-        _posted(3, b"RIFF\x34\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80>\x00\x00\x00}\x00\x00"),
+        _posted(3, wav(320)[:40]),
+        _posted(4, PCM),
+        _posted(
+            5,
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            + PCM
+            + b"\r\n--x--\r\n",
+        ),
+        _posted(6, wav(320)),
+        _posted(7, b""),
+        _posted(8, {"text": "$LONG"}),
+        _posted(9, {"sessionId": ID, "text": "Hello."}),
     ]
 ]
 REMOTE = [
@@ -102,6 +175,23 @@ REMOTE = [
     ),
 ]
 _ITEM = {"response_id": "r", "item_id": "i"}
+REMOTE += [
+    _said(
+        "!text",
+        {"type": "response_start", "response_id": "a"},
+        {"type": "transcript_delta", "response_id": "a", "delta": "hi there"},
+        {"type": "tool_call", "call_id": "c", "name": "nod", "arguments": {}},
+        "!done",
+        {"type": "audio_delta", "response_id": "a", "data": SOUND},
+        "!wait 0.05",
+        "!stop",
+        "!hold",
+        {"type": "hello", "input_rate": 8000, "output_rate": 8000},
+        PCM,
+        "!error",
+        {"type": "response_end"},
+    ),
+]
 OPENAI = [
     _said(
         "!text",
@@ -159,6 +249,28 @@ GEMINI = [
         {"goAway": {"timeLeft": "1s"}},
     ),
 ]
+WAITS = ("!wait 0", "!wait 0.05", "!wait 0.3")
+CALLERS = (
+    *WAITS,
+    "!drop",
+    "!leave",
+    "!open",
+    '!open {"query":"token=$OTHER"}',
+    '!open {"query":"","authorization":"Bearer $TOKEN"}',
+    '!open {"query":"","subprotocols":["bearer","$TOKEN"],"origin":"http://localhost:8080"}',
+    '!open {"query":"token=$TOKEN&token=$TOKEN"}',
+)
+USERS = (*WAITS, "!text", "!speech", "!mic", "!hold", "!stop", "!done", "!close", "!error")
+ACTS: dict[str, tuple[str, ...]] = {
+    "widget": CALLERS,
+    "api": CALLERS,
+    "frames": CALLERS,
+    "page": WAITS,
+    "remote": USERS,
+    "openai": USERS,
+    "gemini": USERS,
+}
+"""What may stand between the messages."""
 SEEDS: dict[str, list[list[Message]]] = {
     "widget": WIDGET,
     "api": API,

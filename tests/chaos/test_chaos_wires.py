@@ -16,12 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import vtime
 from tests.chaos.seeds import SEEDS
-from tests.chaos.targets import MOST, WIRES, Teller, script, written
+from tests.chaos.targets import ACT, Teller, script, written
 from tests.chaos.watch import alarms
+from tests.chaos.wires import WIRES
 
 from visavis.wires import Message
 
 EXAMPLES = 60
+LONGEST = 9
+"""Messages of an example."""
 DEEP = "[" * 300 + "]" * 300
 FOUND: list[tuple[str, list[Message]]] = [
     ("widget", [f'{{"type":"action_result","callId":"c","result":{DEEP}}}']),
@@ -52,6 +55,7 @@ FOUND: list[tuple[str, list[Message]]] = [
         ],
     ),
     ("gemini", ["!speech", *SEEDS["gemini"][0], *SEEDS["gemini"][1]]),
+    ("widget", ['{"type":"text","data":"x"}', "!leave", '{"type":"hello","resume":"$RESUME"}']),
 ]
 """What a fuzzer has found, and was mended."""
 
@@ -62,10 +66,10 @@ values = st.recursive(
 )
 
 
-@pytest.fixture(scope="module", params=list(WIRES))
+@pytest.fixture(params=list(WIRES))
 def told(request: pytest.FixtureRequest) -> Iterator[tuple[Teller, list[list[Message]]]]:
     """A wire, and scripts that keep to it."""
-    with closing(Teller(request.param)) as tell:
+    with closing(Teller(WIRES[request.param]())) as tell:
         yield tell, SEEDS[request.param]
 
 
@@ -74,7 +78,7 @@ def scripts(draw: st.DrawFn, seeds: list[list[Message]]) -> list[Message]:
     """Messages of the wire in any order, some with another value somewhere, some that are anything."""
     known = st.sampled_from([message for seed in seeds for message in seed])
     anything = st.text(max_size=60).filter(lambda text: "\n" not in text) | st.binary(max_size=60)
-    messages = draw(st.lists(known | known | anything, min_size=1, max_size=MOST))
+    messages = draw(st.lists(known | known | anything, min_size=1, max_size=LONGEST))
     return [draw(_changed(message)) for message in messages]
 
 
@@ -99,7 +103,9 @@ def _changed(draw: st.DrawFn, message: Message) -> Message:
 def test_what_keeps_to_the_wire_is_taken(told: tuple[Teller, list[list[Message]]]) -> None:
     tell, seeds = told
     for seed in seeds:
-        assert tell(seed) == len(seed)
+        said = [message for message in seed if not (isinstance(message, str) and message.startswith(ACT))]
+        opens = len(seed) > len(said) and any(str(message).startswith("!open") for message in seed)
+        assert tell(seed) == len(said) or opens  # who comes with a wrong token is not heard
 
 
 def test_nonsense_is_answered(told: tuple[Teller, list[list[Message]]]) -> None:
@@ -115,7 +121,7 @@ def test_nonsense_is_answered(told: tuple[Teller, list[list[Message]]]) -> None:
 
 @pytest.mark.parametrize(("wire", "messages"), FOUND)
 def test_what_was_found_stays_mended(wire: str, messages: list[Message]) -> None:
-    with closing(Teller(wire)) as tell:
+    with closing(Teller(WIRES[wire]())) as tell:
         assert tell(messages)
 
 
@@ -124,8 +130,7 @@ def test_a_microphone_that_is_switched_off_twice_leaves_no_timer() -> None:
 
     async def main() -> None:
         async with WIRES["gemini"]() as feed:
-            await feed(["!speech"])
-            await feed(["!speech"])
+            await feed(["!speech", "!speech"])
         with alarms() as heard:
             await asyncio.sleep(10)
         assert not heard.raised
@@ -133,12 +138,12 @@ def test_a_microphone_that_is_switched_off_twice_leaves_no_timer() -> None:
     vtime.run(main())
 
 
-@given(st.lists(st.text(max_size=30) | st.binary(max_size=30), min_size=1, max_size=MOST))
+@given(st.lists(st.text(max_size=30) | st.binary(max_size=30), min_size=1, max_size=LONGEST))
 def test_scripts_are_bytes_and_back(messages: list[Message]) -> None:
     clean: list[Message] = []
     for message in messages:
         if isinstance(message, str):
             clean.append(message.replace("\n", "").replace("\x01", "") or "x")
         else:
-            clean.append(message.replace(b"\n", b""))
+            clean.append(message)
     assert script(written(clean)) == clean

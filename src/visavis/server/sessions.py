@@ -211,8 +211,8 @@ class Sessions:
             if known is None:
                 return None
             return self.open(known.id, token, media, owner=owner, recorded=recorded)
-        if seat is not None and seat.owner != owner:
-            return None
+        if seat is not None and (seat.owner != owner or seat.session.closed):
+            return None  # somebody else's, or about to be gone
         if seat is not None and seat.expiry is not None:
             seat.expiry.cancel()
             seat.expiry = None
