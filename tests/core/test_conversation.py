@@ -106,6 +106,23 @@ def test_a_reported_position_decides_what_was_heard() -> None:
     assert ended.text == "one"
 
 
+def test_what_a_client_has_not_reported_is_sent_again_although_its_player_should_have_run_dry() -> None:
+    """Its line was cut, and the server heard of it only after the agent had paused and gone on."""
+    pcm, _ = reply(24_000 * 2)
+    script: list[tuple[float, ev.Event]] = [
+        (0.0, ev.ReplyStarted("r")),
+        (0.0, ev.ReplyAudio("r", pcm[:24_000])),
+        (0.3, ev.Played(1, 5)),
+        (2.0, ev.ReplyAudio("r", pcm[24_000:])),
+        (2.0, ev.ReplyDone("r")),
+        (2.1, ev.ClientLost()),
+        (3.0, ev.ClientBack()),
+    ]
+    log = drive(Conversation(), script)
+    again = [frames.first for at, frames in of(log, ev.Frames) if at >= 3.0]
+    assert again[0] == 6
+
+
 def test_text_without_times_is_told_with_the_audio_and_cut_by_it() -> None:
     _, script = reply(24_000 * 4)
     text = "The quick brown fox jumps over the lazy dog and then it sleeps for a while."
