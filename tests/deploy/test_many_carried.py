@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -15,7 +16,7 @@ from visavis.arkit import COUNT
 from visavis.audio import BYTES, Media
 from visavis.conversation import Conversation
 from visavis.conversations import Entry
-from visavis.conversations.carried import ALL, Begun, Carried, Copy, Standing, unpack
+from visavis.conversations.carried import ALL, Begun, Carried, Copy, Standing, pack, unpack
 from visavis.conversations.recorder import Recorder
 from visavis.events import Source, Word
 from visavis.stages import Message
@@ -189,3 +190,10 @@ def test_what_a_session_was_begun_with_goes_with_it() -> None:
     brief = carried.brief(Brief("usual"))
     assert (brief.instructions, brief.voice, brief.language, brief.avatar) == ("be kind", "v", "pl", "elena")
     assert carried.conversation(0.0).next_turn == 4
+
+
+def test_whatever_a_caller_has_put_in_goes_with_it() -> None:
+    strange = replace(begun(), instructions="\ud800", talk={"metadata": {"n": 10**40, "s": "\udfff"}})
+    assert Begun.unpacked(strange.packed()) == strange
+    entry = Entry("user", 1, 0.0, 0.0, "\ud800")
+    assert unpack(pack(entry)) == entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -38,11 +39,11 @@ class Begun:
     talk: dict[str, Any] = field(default_factory=dict)
 
     def packed(self) -> bytes:
-        return orjson.dumps(self)
+        return _pack(asdict(self))
 
     @classmethod
     def unpacked(cls, data: bytes) -> Begun:
-        values = orjson.loads(data)
+        values = json.loads(data)
         return cls(**{**values, "media": Media(**values["media"])})
 
 
@@ -262,10 +263,15 @@ AHEAD = 30.0
 
 
 def pack(entry: Entry) -> bytes:
-    return orjson.dumps(asdict(entry))
+    return _pack(asdict(entry))
 
 
 def unpack(data: bytes) -> Entry:
-    values = orjson.loads(data)
+    values = json.loads(data)
     sources = tuple(Source(**source) for source in values["sources"])
     return Entry(**{**values, "words": (), "sources": sources, "actions": ()})
+
+
+def _pack(values: dict[str, Any]) -> bytes:
+    """Also what callers may put in JSON and few can take: numbers without end, half characters."""
+    return json.dumps(values).encode()

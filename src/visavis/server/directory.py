@@ -241,7 +241,15 @@ class Directory:
                 self._lose(held)
 
     def _news(self, held: _Held, now: float) -> list[Any] | None:
-        """What `_SAVE` is told of a conversation, when there is something."""
+        """What `_SAVE` is told of a conversation, when there is something; what cannot be told of one ends
+        nothing."""
+        try:
+            return self._new_of(held, now)
+        except Exception:
+            self._log.exception("a conversation cannot be told to others", session=held.copy.begun.id)
+            return None
+
+    def _new_of(self, held: _Held, now: float) -> list[Any] | None:
         copy, whole = held.copy, held.whole
         if whole:
             copy.forget()

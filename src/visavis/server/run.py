@@ -104,8 +104,8 @@ def run(
         await drained(app.state.sessions, settings.server.drain_seconds, hurry)
 
     def begin() -> None:
-        _ready(settings, page)
         on_ready()
+        _ready(settings, page)
 
     server = Server(config, begin, drain)
     try:

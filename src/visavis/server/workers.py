@@ -58,9 +58,9 @@ class Crew:
             self._crew = [self._start(first=number == 0) for number in range(count)]
             while any(process.is_alive() for process, _ in self._crew):
                 wait([process.sentinel for process, _ in self._crew], LOOK_SECONDS)
-                for place, (process, ready) in enumerate(self._crew):
+                for place, (process, _) in enumerate(self._crew):
                     if not process.is_alive() and not self.stopping:
-                        self._replace(place, process, ready)
+                        self._replace(place, process)
         if failed := [process for process, _ in self._crew if process.exitcode]:
             raise VisavisError("WORKER_FAILED", f"A worker ended with {failed[0].exitcode}; see above.")
 
@@ -74,8 +74,8 @@ class Crew:
         process.start()
         return process, ready
 
-    def _replace(self, place: int, process: SpawnProcess, ready: Event) -> None:
-        if not ready.is_set():  # the next one would not start either
+    def _replace(self, place: int, process: SpawnProcess) -> None:
+        if not any(ready.is_set() for _, ready in self._crew):  # the next one would not start either
             self._stop(signal.SIGTERM, None)
             return
         structlog.get_logger(__name__).error("a worker has died", code=process.exitcode)
