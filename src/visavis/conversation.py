@@ -43,13 +43,14 @@ class Conversation:
         self._cited: tuple[ev.Source, ...] = ()  # what the next reply draws on
         self._away: float | None = None  # since when the client is gone
         self._out: list[ev.Effect] = []
+        self._group = 1  # frames that may leave together
 
     # -- the whole interface -----------------------------------------------------------------------
     def feed(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """Take one event at `now` (seconds, monotonic) and return its effects, to be performed in order."""
         match event:
-            case ev.Tick():
-                pass
+            case ev.Tick(group):
+                self._group = group
             case ev.UserAudio():
                 self._out.append(self._with_playback(event, now))
             case ev.Animated():
@@ -69,7 +70,7 @@ class Conversation:
             case _:
                 self._from_agent(event, now)
         self._advance(now)
-        out, self._out = self._out, []
+        out, self._out, self._group = self._out, [], 1
         return out
 
     @property
@@ -92,6 +93,16 @@ class Conversation:
     def speaking(self) -> bool:
         """Is a turn being spoken?"""
         return self._turn is not None and self._turn.shown
+
+    @property
+    def spoken(self) -> Turn | None:
+        """The reply that is being spoken, or is about to be."""
+        return self._turn
+
+    def go_on_with(self, turn: Turn, now: float) -> None:
+        """Speak the rest of this reply of an earlier conversation as soon as there is a client."""
+        turn.touched = turn.waiting = self._away = now
+        self._turn = turn
 
     @property
     def next_turn(self) -> int:
@@ -358,7 +369,7 @@ class Conversation:
                 self._enter("thinking")
             else:
                 turn.underruns += 1
-        if (count := pacing.frames_due(turn, self.policy, now)) > 0:
+        if (count := pacing.frames_due(turn, self.policy, now, self._group)) > 0:
             self._send_frames(turn, count, now)
         if turn.closing and not turn.busy and turn.sent == turn.ready:
             if not turn.ended:

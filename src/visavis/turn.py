@@ -29,8 +29,9 @@ FAR_BEHIND, USUAL_LAG = 1.0, 0.4
 class Span:
     """A growing byte string whose beginning may be forgotten; positions count from its very first byte."""
 
-    def __init__(self) -> None:
-        self._bytes, self._begin = bytearray(), 0
+    def __init__(self, begin: int = 0) -> None:
+        """`begin`: how much is forgotten already."""
+        self._bytes, self._begin = bytearray(), begin
 
     @property
     def end(self) -> int:
@@ -82,6 +83,9 @@ class Words:
         """All text there is so far, told or not."""
         words = [word.text for word in (*self.told, *self._timed)]
         return " ".join([*words, *self._untimed, *([self._partial] if self._partial else [])])
+
+    def __len__(self) -> int:
+        return len(self.told) + len(self._timed) + len(self._untimed)
 
     def add_timed(self, words: tuple[Word, ...]) -> None:
         self._timed.extend(words)
@@ -141,6 +145,17 @@ class Words:
             found.append((name, at))
             self._emotions.popleft()
         return found
+
+    def all(self, seconds: float) -> list[Word]:
+        """All there are by now of a reply of `seconds`: those whose times are not known yet lie evenly in
+        what is left of it."""
+        words = [*self.told, *self._timed]
+        left = [*self._untimed, *([self._partial] if self._partial else [])]
+        begin = words[-1].end if words else 0.0
+        share = max(0.0, seconds - begin) / max(1, sum(map(length, left)))
+        for text in left:
+            words.append(Word(text, begin, begin := begin + length(text) * share))
+        return words
 
     def since(self, seconds: float) -> list[Word]:
         """The words told already that end after `seconds`."""
