@@ -8,7 +8,11 @@ answer and comes back for the rest, or leaves. The faults follow from `--seed`. 
 
 - samples: what is heard of an answer is what the agent made, to its end or up to the interruption;
 - sessions: every message of a connection is of its own session, and sound and text of its own questions;
-- leaks: when all have left, the server has as many files and threads as before; its memory is shown.
+- leaks: when all have left, the server has as many files and threads as before; its memory does not grow
+  in the second half, when there is enough of it to tell.
+
+A machine that is too busy notices late that a line was cut, and goes by its schedule until then: cuts before
+which it took longer than `PROMPT` to answer a ping are counted, and not judged.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from bench import marked
 from bench.process import descriptors, memory_mib, server
 from bench.report import Row, table
 
-RESUME_SECONDS = 5.0
+RESUME_SECONDS = 10.0
 SETTINGS = {
     "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
     "VISAVIS_FACE__ENGINE": "energy",
@@ -45,6 +49,12 @@ SETTINGS = {
 FAULTS = ("none", "none", "none", "interrupt", "cut", "leave", "nonsense", "flood", "doze")
 PATIENCE = 60.0
 """Seconds without a message in which an answer is given up."""
+AHEAD = 6
+"""Frames that have come and are not heard yet: they are sent 200 ms ahead, or more."""
+PROMPT = 0.2
+"""Seconds in which a server that has the processor it needs answers a ping."""
+GROWTH, TELLING_MINUTES = 32.0, 20.0
+"""MiB of an hour that memory may grow by, and from how long a run that can be told."""
 NONSENSE: tuple[str | bytes, ...] = ("{", "[]", '{"type":"dance"}', b"\0", '{"type":"audio","data":"?"}')
 
 
@@ -58,6 +68,9 @@ class Found:
     lost: int = 0
     crossed: int = 0
     unanswered: int = 0
+    turned_away: int = 0
+    late: int = 0
+    """Cuts that are not judged."""
     faults: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     """Of errors that clients were told."""
@@ -86,7 +99,8 @@ class Client:
         if resume:
             await _send(socket, type="hello", resume=resume)
             while (config := await self._next(socket)).get("resumed") is not True:
-                pass
+                if config.get("code") == "RESUME_EXPIRED":
+                    raise TooLate
         self._session, self._resume = config["sessionId"], config["resume"]
 
     async def _ask(self, socket: ClientConnection, fault: str) -> bool:
@@ -104,13 +118,24 @@ class Client:
                 async with connect(self._url, compression=None, max_size=None, max_queue=256) as again:
                     await self._greet(again, self._resume)
                     await self._listen(again, answer, "none", moment)
-                    self._judge(answer)
+                    self._judge(answer, fault)
                 return False
+        except TooLate:
+            self._found.late += 1
+            return False
         except (TimeoutError, ConnectionClosed) as failure:
+            if (
+                isinstance(failure, ConnectionClosed)
+                and failure.rcvd is not None
+                and "places" in failure.rcvd.reason
+            ):
+                self._found.turned_away += 1
+                await asyncio.sleep(1)
+                return False
             self._found.unanswered += 1
             print(f"{question}: {fault}: {failure!r}", flush=True)
             return False
-        self._judge(answer)
+        self._judge(answer, fault)
         return True
 
     async def _listen(self, socket: ClientConnection, answer: Answer, fault: str, moment: int) -> None:
@@ -130,10 +155,14 @@ class Client:
 
     async def _report(self, socket: ClientConnection, answer: Answer) -> None:
         """What was heard; without it a server goes by its schedule, and what was under way would be lost."""
-        await _send(socket, type="playback", turnId=answer.turn, frameIndex=max(answer.frames))
+        await _send(
+            socket, type="playback", turnId=answer.turn, frameIndex=max(0, max(answer.frames) - AHEAD)
+        )
         await _send(socket, type="ping")
+        asked = time.monotonic()
         while not answer.over and (message := await self._next(socket))["type"] != "pong":
             answer.take(message)
+        answer.judged = time.monotonic() - asked < PROMPT
 
     async def _disturb(self, socket: ClientConnection, fault: str) -> None:
         match fault:
@@ -152,12 +181,25 @@ class Client:
             message: dict[str, Any] = orjson.loads(await socket.recv())
         return message
 
-    def _judge(self, answer: Answer) -> None:
+    def _judge(self, answer: Answer, fault: str) -> None:
         found = self._found
+        if not answer.judged:
+            found.late += 1
+            return
         found.answers += 1
         found.interrupted += answer.interrupted
         found.samples += sum(len(sound) // 2 for sound in answer.frames.values())
-        found.lost += marked.lost(answer.frames, answer.question, whole=not answer.interrupted)
+        if lost := marked.lost(answer.frames, answer.question, whole=not answer.interrupted):
+            found.lost += lost
+            had = sorted(answer.frames)
+            print(
+                f"{answer.question}: {fault}: {lost} samples lost, {len(had)} frames {had[:1]}..{had[-1:]}",
+                flush=True,
+            )
+
+
+class TooLate(Exception):
+    """The conversation was over before its client came back."""
 
 
 class Answer:
@@ -167,6 +209,7 @@ class Answer:
         self.question = question
         self.frames: dict[int, bytes] = {}
         self.over = self.interrupted = self.disturbed = False
+        self.judged = True
         self.turn = ""
 
     def take(self, message: dict[str, Any]) -> bool:
@@ -242,12 +285,15 @@ def main() -> None:
         Row("samples lost or wrong", "", [found.lost]),
         Row("messages of another session", "", [found.crossed]),
         Row("questions without an answer", "", [found.unanswered]),
+        Row("turned away, the server was full", "", [found.turned_away]),
+        Row("cuts that a busy machine noticed late, not judged", "", [found.late]),
         *process,
     ]
     print(table(f"{options.sessions} sessions, {options.minutes:g} minutes, seed {options.seed}", rows))
     print("faults:", dict(found.faults), "errors told:", dict(found.codes))
     left = [row.what for row in process[2:] if row.values[0] > 0]
-    if found.lost or found.crossed or found.unanswered or left:
+    growth = process[1].values[0] if options.minutes >= TELLING_MINUTES else 0.0
+    if found.lost or found.crossed or found.unanswered or left or growth > GROWTH:
         raise SystemExit("something was lost, crossed or left behind")
 
 
