@@ -200,8 +200,8 @@ class ApiRoutes:
     async def change(
         self, request: Request, wanted: models.SessionChange, talk: Annotated[Talk, Depends(_talk_of)]
     ) -> models.Session:
-        """Give the session another face, also where it is being watched, and the embedded agent the voice that
-        fits it, from the next reply on; or stop recording it."""
+        """Give the session another face, also where it is being watched, and the embedded agent the voice
+        that fits it, from the next reply on; or stop recording it."""
         if wanted.record is False:
             talk.seat.session.forget()
         if wanted.avatar is not None:
