@@ -53,6 +53,10 @@ def http_protocol(body_seconds: float) -> type[HttpToolsProtocol]:
             self._expect(HEAD_SECONDS)
             super().on_message_begin()
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if self._in_head:  # what comes behind a body is no header
+                super().on_header(name, value)
+
         def on_headers_complete(self) -> None:
             self._in_head = False
             self._expect(body_seconds)
