@@ -135,7 +135,7 @@ def test_a_voice_is_told_its_language_if_it_speaks_it(speaking: str) -> None:
 def test_only_who_knows_the_secret_comes_in(speaking: str) -> None:
     with pytest.raises(ConfigurationError, match="another secret"):
         remote.load_tts(settings("tts", speaking, token=SecretStr("wrong")))
-    for path, method in (("/", "GET"), ("/tts", "POST")):
+    for path, method in (("/hello", "GET"), ("/tts", "POST")):
         answer = httpx2.request(method, speaking + path)
         assert answer.status_code == 401 and SECRET not in answer.text
     assert httpx2.get(f"{speaking}/health").json() == {"status": "ok", "kind": "tts"}

@@ -69,7 +69,7 @@ class StageServer:
             "tts": self._tts,
         }[self.kind]
         routes = [
-            Route("/", partial(self._guarded, self._greet), methods=["GET"]),
+            Route("/hello", partial(self._guarded, self._greet), methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
             Route(f"/{self.kind}", partial(self._guarded, answer), methods=["POST"]),
         ]

@@ -80,7 +80,7 @@ class Remote:
         until = time.monotonic() + self._settings.start_seconds
         while True:
             try:
-                hello = wire.HELLO.validate_json(self._once("GET", "", None))
+                hello = wire.HELLO.validate_json(self._once("GET", "/hello", None))
                 break
             except _Passing as failure:
                 if time.monotonic() >= until:
