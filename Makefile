@@ -5,7 +5,7 @@ KOKORO := kokoro kokoro-part2 kokoro-part3 kokoro-part4 kokoro-voices
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-lam test-liteavatar check bench page lock clean
+.PHONY: run test test-lam test-liteavatar test-ray check bench page lock clean
 
 run: .venv/run
 	$(BIN)/visavis serve --open
@@ -34,6 +34,10 @@ test-lam: .venv-lam/done
 
 test-liteavatar: .venv-lam/done
 	.venv-lam/bin/python -m pytest tests/extras/liteavatar_torch.py
+
+# So is Ray.
+test-ray: .venv-ray/done
+	.venv-ray/bin/python -m pytest -W default tests/extras/ray_serve.py
 
 bench: .venv/run
 	$(BIN)/python -m bench.run
@@ -68,5 +72,11 @@ lock: .venv/dev
 	.venv-lam/bin/python -m pip install --no-build-isolation -e ".[lam,liteavatar]"
 	touch $@
 
+.venv-ray/done: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --require-hashes -r requirements-dev.txt
+	.venv-ray/bin/python -m pip install --no-build-isolation -e ".[ray]"
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lam .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-lam .venv-ray .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,38 @@
+"""Visavis on Ray, as far as it can be told without Ray; `make test-ray` runs it on a real cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from visavis.errors import ExtraMissing
+from visavis.settings import RemoteStageSettings, StageSettings
+from visavis.stages.remote_wire import KINDS
+
+FILE = Path(__file__).parents[2] / "deploy" / "ray" / "visavis.yaml"
+
+
+def test_without_ray_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "visavis.deploy.ray", raising=False)
+    with pytest.raises(ExtraMissing, match=r"visavis\[ray\]"):
+        import visavis.deploy.ray  # noqa: F401
+
+
+def test_the_file_of_the_cluster_uses_the_stages_that_it_starts() -> None:
+    told = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    server, *stages = told["applications"]
+    env = server["runtime_env"]["env_vars"]
+    port = told["http_options"]["port"]
+    assert stages
+    for stage in stages:
+        kind = stage["args"]["kind"]
+        assert kind in KINDS and stage["deployments"][0]["name"] == kind
+        assert env.pop(f"VISAVIS_STAGES__{kind.upper()}") == "remote"
+        address = env.pop(f"VISAVIS_REMOTE_STAGES__{kind.upper()}")
+        assert address == f"http://127.0.0.1:{port}{stage['route_prefix']}"
+    assert set(env) == {"VISAVIS_REMOTE_STAGES__START_SECONDS"}
+    assert set(KINDS) < set(StageSettings.model_fields) and set(KINDS) < set(RemoteStageSettings.model_fields)
