@@ -21,7 +21,6 @@ from visavis.recording import folder
 from visavis.recording.replay import replay
 from visavis.settings import Settings
 
-
 NOTICED = 60.0
 """Real seconds that a thread may take to write on a busy machine."""
 

@@ -52,7 +52,7 @@ class Listener:
                         todo.append(ev.Animated(turn, face(frames_of(self._talk, pcm)), last))
                     case ev.UserText() | ev.MicOn() | ev.UserAudio() | ev.MicOff():
                         self._asks.put_nowait(effect)
-                    case ev.CancelReply() | ev.ToolResult():
+                    case ev.CancelReply() | ev.ToolResult() | ev.Recast():
                         self._asks.put_nowait(effect)
                     case ev.ToolCall() | ev.ActionDone():
                         pass
