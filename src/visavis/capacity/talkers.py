@@ -72,21 +72,23 @@ class Talker(asyncio.Protocol):
 
     def leave(self) -> None:
         self._leaving = True
-        self._transport.write(b"\x88\x82\0\0\0\0" + (1000).to_bytes(2, "big"))
-        self._transport.close()
+        if not self._transport.is_closing():
+            self._transport.write(b"\x88\x82\0\0\0\0" + (1000).to_bytes(2, "big"))
+            self._transport.close()
 
     # -- what it hears -------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         key = base64.b64encode(os.urandom(16)).decode()
         lines = (
-            *(
-                f"GET {self._path} HTTP/1.1",
-                f"Host: {self._host}",
-                "Upgrade: websocket",
-                "Connection: Upgrade",
-            ),
-            *(f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "", ""),
+            f"GET {self._path} HTTP/1.1",
+            f"Host: {self._host}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            "",
+            "",
         )
         self._transport.write("\r\n".join(lines).encode())
 
