@@ -76,6 +76,10 @@ def test_chat_with_a_recording(http: httpx2.Client) -> None:
     assert "Visavis" in answer["reply"] or "call me" in answer["reply"]
 
 
+def test_the_only_avatar_of_other_servers_is_the_usual_one(http: httpx2.Client) -> None:
+    assert http.post("/api/session", json={"avatarId": "default-01"}).status_code == 200
+
+
 def test_a_reply_as_live_video(http: httpx2.Client, running: Server) -> None:
     session = begin(http)
     wanted = {"sessionId": session, "avatarId": "elena", "text": SENTENCE}

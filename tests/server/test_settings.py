@@ -44,6 +44,23 @@ def test_the_order_is_options_environment_dotenv_yaml_defaults(tmp_path: Path) -
     assert settings.avatar == "mia"
 
 
+def test_the_environment_of_a_muse_page_is_understood_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("""
+API_BASE=http://localhost:5000
+DEFAULT_AVATAR_ID=default-01
+# OPENAI_API_KEY=your_openai_api_key_here
+OPENAI_MODEL=gpt-3.5-turbo
+MUSE_MODE=file  # 'mse' or 'file'
+MUSE_STREAM_URL=ws://localhost:8080/stream
+MUSE_FILE_URL=http://localhost:8080/video
+SECRET_KEY=your-secret-key-here
+""")
+    settings = load_settings({}, None, {}, tmp_path)
+    assert (settings.server.api_base, settings.avatar) == ("http://localhost:5000", "mia")
+    assert (settings.muse.mode, settings.muse.stream_url) == ("file", "ws://localhost:8080/stream")
+    assert settings.muse.file_url == "http://localhost:8080/video"
+
+
 def test_a_full_name_wins_over_a_short_one(tmp_path: Path) -> None:
     environ = {"AVATAR_PORT": "3", "SERVER_PORT": "4", "VISAVIS_SERVER__PORT": "5"}
     assert load_settings({}, None, environ, tmp_path).server.port == 5

@@ -41,6 +41,7 @@ from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import decoded, recording
 from visavis.server.waiting import taking_all
 from visavis.settings import Settings
+from visavis.settings.values import FORMER_DEFAULT
 from visavis.stages import LISTEN_RATE, Message
 from visavis.stages.looked_up import said_before, told
 from visavis.track import Track
@@ -300,7 +301,7 @@ class PageRoutes:
         return Memory(assistant.instructions, assistant.memory_turns)
 
     def _avatar(self, name: str | None) -> str:
-        avatar = name or self._settings.avatar
+        avatar = self._settings.avatar if not name or name == FORMER_DEFAULT else name
         if self._settings.muse.stream_url or self._settings.muse.file_url:
             return self._settings.avatar  # another service knows its own
         if not glb.is_avatar(avatar):

@@ -46,7 +46,7 @@ from visavis.settings.stages import (
     WhisperSettings,
 )
 from visavis.settings.tools import HttpToolSettings, McpServerSettings, ToolSettings
-from visavis.settings.values import Section, of_the_cast
+from visavis.settings.values import DEFAULT_AVATAR, Section, of_the_cast
 
 __all__ = [
     "ApiSettings",
@@ -93,7 +93,7 @@ __all__ = [
 
 class Settings(Section):
     agent: str = "embedded"
-    avatar: Annotated[str, AfterValidator(of_the_cast)] = "mia"
+    avatar: Annotated[str, AfterValidator(of_the_cast)] = DEFAULT_AVATAR
     """Whose face and voice it is: one of docs/avatars.md."""
     debug: bool = False
     environment: Literal["development", "production"] = "development"
