@@ -267,9 +267,6 @@ class Tick:
     group: int = 1
 
 
-TICK = Tick()
-
-
 # -- out: to the client -----------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class StateChanged:

@@ -82,9 +82,9 @@ class Listener:
         end = self.now + seconds
         while (due := self._talk.deadline) is not None and due <= end:
             self.now = max(self.now, due)
-            self.feed(ev.TICK)
+            self.feed(ev.Tick())
         self.now = end
-        self.feed(ev.TICK)
+        self.feed(ev.Tick())
 
     # -- what happened -----------------------------------------------------------------------------------
     def of(self, kind: type[E]) -> list[E]:

@@ -267,7 +267,7 @@ def test_barge_in_holds_playback_and_resumes_where_it_was() -> None:
 def test_barge_in_that_stops_tells_what_was_heard_when_it_held() -> None:
     _, script = reply(24_000 * 5, words=WORDS)
     log = drive(
-        Conversation(), [*script, (1.0, ev.BargeIn("hold")), (1.5, ev.UserInterrupts()), (2.0, ev.TICK)]
+        Conversation(), [*script, (1.0, ev.BargeIn("hold")), (1.5, ev.UserInterrupts()), (2.0, ev.Tick())]
     )
     (ended,) = only(log, ev.TurnEnded)
     assert ended.interrupted

@@ -135,7 +135,7 @@ def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) 
             if talk.deadline is None or talk.deadline > until:
                 break
             now = max(now, talk.deadline)
-            feed(ev.TICK)
+            feed(ev.Tick())
         else:
             raise AssertionError("the deadline does not move on")
         now = until
@@ -155,7 +155,7 @@ def test_any_interleaving_keeps_the_promises(steps: list[tuple[object, float]]) 
             animate(jobs.pop(0))
         elif talk.deadline is not None:
             now = max(now, talk.deadline)
-            feed(ev.TICK)
+            feed(ev.Tick())
         else:
             break
     assert talk.deadline is None
@@ -202,7 +202,7 @@ def test_pictures_are_kept_no_longer_than_a_client_may_come_back_for_them() -> N
             before = seen[-1]
         if not pending:
             now = max(now, talk.deadline or now)
-        for effect in talk.feed(pending.pop(0) if pending else ev.TICK, now):
+        for effect in talk.feed(pending.pop(0) if pending else ev.Tick(), now):
             if isinstance(effect, ev.Animate):
                 first, moved = moved, moved + frames_of(talk, effect.pcm)
                 drawn = drawings(first, moved)

@@ -76,7 +76,7 @@ class Talk:
     def until(self, end: float) -> None:
         while (due := self.conversation.deadline) is not None and due <= end:
             self.now = max(self.now, due)
-            self.feed(ev.TICK)
+            self.feed(ev.Tick())
         self.now = end
 
 

@@ -14,11 +14,19 @@ from tests.chaos.house import Guest, house
 from tests.chaos.party import SETTINGS
 
 from bench import marked
-from visavis.lateness import MEMORY
+from visavis.lateness import MEMORY, Lateness
 from visavis.server.pressure import FEW, Pressure
 from visavis.settings import Settings
 
 QUESTION = "somebody 1.5"
+
+
+class Overwhelmed(Pressure):
+    def __init__(self) -> None:
+        super().__init__(Lateness(), Lateness())
+
+    def high(self, conversations: int) -> bool:
+        return True
 
 
 def at_work(happening: Callable[[FastAPI], Awaitable[None]]) -> None:
@@ -38,7 +46,7 @@ def test_nobody_new_is_let_in_and_whoever_talks_hears_every_sample(why: str) -> 
             if why == "full":
                 app.state.sessions.limit = 1
             else:
-                app.state.sessions.busy = lambda: True
+                app.state.sessions.pressure = Overwhelmed()
             for path in ("/ws", "/"):
                 async with Guest(app, path) as late:
                     late.say(type="text", data="and me?")
@@ -64,7 +72,7 @@ def test_whoever_was_cut_off_comes_back_to_a_busy_server() -> None:
         config = await talker.until("config")
         talker.say(type="text", data=QUESTION)
         await talker.until("sync_frame")
-        app.state.sessions.busy = lambda: True
+        app.state.sessions.pressure = Overwhelmed()
         await talker.leave(1006)
         async with Guest(app) as again:
             again.say(type="hello", resume=config["resume"])
@@ -76,18 +84,18 @@ def test_whoever_was_cut_off_comes_back_to_a_busy_server() -> None:
 
 def test_it_is_busy_when_the_loop_or_the_faces_are_late_for_seconds_and_people_are_many() -> None:
     async def happening(app: FastAPI) -> None:
-        sessions, parts = app.state.sessions, app.state.sessions.parts
+        sessions = app.state.sessions
+        pressure = sessions.pressure
         assert not sessions.full
-        for watched in (parts.ticker.lateness, app.state.pressure.faces):
-            pressure = Pressure(parts.ticker.lateness, app.state.pressure.faces, lambda: FEW + 1)
+        for watched in (sessions.parts.ticker.lateness, pressure.faces):
             for _ in range(20):
                 watched.note(1.0, asyncio.get_running_loop().time())
                 await asyncio.sleep(0.25)
-            assert pressure.high
-            assert not app.state.pressure.high  # there are few conversations
+            assert pressure.high(FEW + 1)
+            assert not pressure.high(FEW)
+            assert not sessions.full  # there is nobody
             await asyncio.sleep(MEMORY)
-            assert not pressure.high
-        app.state.pressure = Pressure(parts.ticker.lateness, app.state.pressure.faces, lambda: FEW + 1)
+            assert not pressure.high(FEW + 1)
         told = (await call(app, "GET", "/metrics")).body.decode()
         assert "visavis_busy 0.0" in told and "visavis_face_wait_seconds 1.0" in told
 

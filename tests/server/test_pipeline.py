@@ -13,30 +13,6 @@ from visavis.cli import app
 from visavis.configuration import ALIASES, MASK, explain, keys, load_settings
 from visavis.errors import ConfigurationError
 
-POLISH = """
-pipeline:
-  asr:
-    handler: "faster_whisper"
-    model_size: "large-v3"
-    language: "pl"
-    device: "cuda"
-  llm:
-    handler: "openai_compatible"
-    model_name: "gpt-4o-mini"
-    api_url: "https://api.openai.com/v1"
-    api_key: "${OPENAI_API_KEY}"
-  avatar:
-    handler: net
-    avatar_name: elena
-server:
-  host: "0.0.0.0"
-  port: 8000
-  cors_origins: ["*"]
-models:
-  root_path: "models"
-"""
-
-
 LITERAL = """
 # api/config/pipeline.yaml
 pipeline:
@@ -72,6 +48,12 @@ models:
   root_path: "models"
   cache_size: 1000
 """  # noqa: W293 (as such files are written)
+BEFORE_THE_VOICE, AFTER_THE_FACE = LITERAL.index("  tts:"), LITERAL.index("server:")
+POLISH = f"""{LITERAL[:BEFORE_THE_VOICE]}  avatar:
+    handler: net
+    avatar_name: elena
+{LITERAL[AFTER_THE_FACE:]}"""
+"""The usual voice, and a face that needs no files."""
 
 
 def written(folder: Path, text: str) -> Path:

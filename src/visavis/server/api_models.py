@@ -72,7 +72,9 @@ class SessionChange(BaseModel):
 
     model_config = like({"avatar": "elena"}, extra="forbid")
 
-    avatar: str | None = Field(None, description="Whose face it is from now on; the voice stays.")
+    avatar: str | None = Field(
+        None, description="Whose face, and with the embedded agent whose voice, it is."
+    )
     record: Literal[False] | None = Field(None, description="`false` deletes what was recorded of it.")
 
 

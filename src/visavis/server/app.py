@@ -38,7 +38,6 @@ from visavis.server.frames_socket import FramesConnection
 from visavis.server.lines import Lines
 from visavis.server.middleware import protect
 from visavis.server.pictures import Pictures, drawing_threads
-from visavis.server.pressure import Pressure
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
 from visavis.server.routes_operations import OperationRoutes, figures
@@ -123,10 +122,6 @@ def create_app(
                     app.state.sessions, tasks, pictures, settings.api.session_minutes * 60
                 )
                 app.state.faces, app.state.started = faces, time.monotonic()
-                app.state.pressure = pressure = Pressure(
-                    parts.ticker.lateness, animator.lateness, app.state.sessions.__len__
-                )
-                app.state.sessions.busy = lambda: pressure.high
                 app.state.metrics.also(partial(figures, app))
                 yield
                 page.close()

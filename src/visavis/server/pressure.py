@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from visavis.lateness import Lateness
 
@@ -17,11 +16,10 @@ else, which lasts no shorter when people are turned away."""
 class Pressure:
     """What the event loop and the faces have noticed."""
 
-    def __init__(self, loop: Lateness, faces: Lateness, conversations: Callable[[], int]) -> None:
-        self.loop, self.faces, self._conversations = loop, faces, conversations
+    def __init__(self, loop: Lateness, faces: Lateness) -> None:
+        self.loop, self.faces = loop, faces
 
-    @property
-    def high(self) -> bool:
+    def high(self, conversations: int) -> bool:
+        """Whether it is too much with so many of them."""
         now = asyncio.get_running_loop().time()
-        often = max(self.loop.share(now), self.faces.share(now)) >= OFTEN
-        return often and self._conversations() > FEW
+        return conversations > FEW and max(self.loop.share(now), self.faces.share(now)) >= OFTEN

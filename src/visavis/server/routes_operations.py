@@ -102,8 +102,8 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield counter("visavis_sessions_opened", "Conversations that began.", opened, "dialect")
     yield gauge("visavis_draining", "1 while the server is about to stop.", {(): sessions.draining})
     yield counter("visavis_frames", "Frames of avatars that were sent.", {(): state.metrics.frames})
-    pressure = state.pressure
-    yield gauge("visavis_busy", "1 while it is too busy for anybody new.", {(): pressure.high})
+    pressure = sessions.pressure
+    yield gauge("visavis_busy", "1 while it is too busy for anybody new.", {(): sessions.busy})
     yield gauge("visavis_loop_lag_seconds", "How late the event loop is.", {(): pressure.loop.last})
     yield gauge("visavis_face_wait_seconds", "How long faces wait to be moved.", {(): pressure.faces.last})
     yield from _connections(lines.waiting(), lines.problems)

@@ -25,6 +25,7 @@ from visavis.events import Effect, UserText
 from visavis.recording.folder import Folder
 from visavis.security.limits import Bucket
 from visavis.server.lines import Full
+from visavis.server.pressure import Pressure
 from visavis.session import Client, Parts, Past, Session, hearing
 from visavis.settings import LimitSettings
 from visavis.stages import Message
@@ -87,8 +88,7 @@ class Sessions:
         self._seats: dict[str, Seat] = {}
         self.draining = False
         """The server is about to stop: nobody new is let in."""
-        self.busy: Callable[[], bool] = lambda: False
-        """Whether those who are here would hear it if more came."""
+        self.pressure = Pressure(parts.ticker.lateness, parts.animator.lateness)
         self.opened: Counter[str] = Counter()
         """Sessions since the start, by dialect."""
 
@@ -105,7 +105,12 @@ class Sessions:
 
     @property
     def full(self) -> bool:
-        return len(self._seats) >= self.limit or self.busy()
+        return len(self._seats) >= self.limit or self.busy
+
+    @property
+    def busy(self) -> bool:
+        """Whether those who are here would hear it if more came."""
+        return self.pressure.high(len(self._seats))
 
     def has(self, token: str) -> bool:
         """Whether the conversation that this token brings back is here."""
