@@ -24,7 +24,7 @@ def descriptors(pid: int) -> int:
 def simulator(agent: str, delay: float = 0.1) -> Iterator[dict[str, str]]:
     """`visavis simulate` in a process of its own, whose answers begin after `delay` seconds; gives the
     environment of a server that talks to it."""
-    command = [sys.executable, "-m", "visavis.cli", "simulate", agent, "--port=0", f"--delay={delay}"]
+    command = [sys.executable, "-m", "visavis", "simulate", agent, "--port=0", f"--delay={delay}"]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
         ended(process, signal.SIGINT),

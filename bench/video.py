@@ -22,7 +22,7 @@ import numpy as np
 from bench.report import Row, table
 from visavis import plugins
 from visavis.audio import BYTES, Media
-from visavis.cli_video import parse_size
+from visavis.cli.video import parse_size
 from visavis.say import speak
 from visavis.settings import Settings
 from visavis.track import Track

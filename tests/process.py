@@ -42,7 +42,7 @@ def server(cwd: Path, command: tuple[str, ...] = ("serve",), /, **settings: str)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    started = [sys.executable, "-m", "visavis.cli", *command, "--no-open", "--port", str(port)]
+    started = [sys.executable, "-m", "visavis", *command, "--no-open", "--port", str(port)]
     env = {**os.environ, "COLUMNS": "200", **settings}
     with subprocess.Popen(
         started, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

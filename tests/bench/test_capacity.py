@@ -13,8 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from visavis.capacity.measure import HEAD, Step, environment, suggestion
 from visavis.capacity.talkers import Crowd, Heard, Talker
-from visavis.cli import app
-from visavis.cli_bench import capacity
+from visavis.cli.bench import capacity
+from visavis.cli.main import app
 from visavis.configuration import load_settings
 
 FRAME = orjson.dumps({"type": "sync_frame", "audio": "x" * 3000}).decode()

@@ -21,7 +21,7 @@ from visavis.configuration import load_settings
 @contextmanager
 def simulating(*options: str) -> Iterator[dict[str, str]]:
     """The variables that a running simulator tells people to set."""
-    command = [sys.executable, "-m", "visavis.cli", "simulate", *options]
+    command = [sys.executable, "-m", "visavis", "simulate", *options]
     environment = {**os.environ, "COLUMNS": "300"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
@@ -49,7 +49,7 @@ def test_the_printed_settings_are_all_that_is_needed(
 
 
 def test_a_fault_that_does_not_exist_is_named() -> None:
-    command = [sys.executable, "-m", "visavis.cli", "simulate", "remote", "--fault", "flood"]
+    command = [sys.executable, "-m", "visavis", "simulate", "remote", "--fault", "flood"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "oversized" in done.stderr

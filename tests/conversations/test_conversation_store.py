@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests import vtime
 from typer.testing import CliRunner
 
-from visavis.cli import app
+from visavis.cli.main import app
 from visavis.conversations import Entry, Record, store
 from visavis.conversations.database import opened, path_of
 from visavis.conversations.exports import to_json, to_webvtt

@@ -8,7 +8,7 @@ import pytest
 from tests.models.conftest import MakeModel, MakeStore
 from typer.testing import CliRunner, Result
 
-from visavis.cli_models import app, pull_shown
+from visavis.cli.models import app, pull_shown
 from visavis.errors import ModelMissing
 from visavis.model_catalogue import MODELS
 from visavis.settings import ModelSettings, Settings

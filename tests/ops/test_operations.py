@@ -80,7 +80,7 @@ def test_top_says_when_nobody_answers() -> None:
 
 
 def top(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "visavis.cli", "top", *arguments]
+    command = [sys.executable, "-m", "visavis", "top", *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env={"COLUMNS": "160"}
     )

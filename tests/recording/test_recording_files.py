@@ -22,7 +22,7 @@ from tests.recording.booth import SETTINGS, Booth, booth, record, reply, speech
 from typer.testing import CliRunner
 
 from visavis import events as ev
-from visavis.cli import app
+from visavis.cli.main import app
 from visavis.errors import VisavisError
 from visavis.recording import ENDING, folder, reader
 from visavis.recording.folder import Folder

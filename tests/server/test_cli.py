@@ -19,8 +19,9 @@ from tests.process import server
 from typer.testing import CliRunner
 
 import visavis
-from visavis import cli, doctor, logs
+from visavis import doctor, logs
 from visavis.arkit import INDEX, NAMES
+from visavis.cli import main as cli
 from visavis.errors import VisavisError, for_people
 from visavis.needs import needed_models
 from visavis.server import run

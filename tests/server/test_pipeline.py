@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from visavis import pipeline
-from visavis.cli import app
+from visavis.cli.main import app
 from visavis.configuration import ALIASES, MASK, explain, keys, load_settings
 from visavis.errors import ConfigurationError
 

@@ -322,7 +322,7 @@ def _text(message: str) -> bytes:
 
 def test_a_port_in_use_is_named_before_anything_is_loaded(running: Server, tmp_path: Path) -> None:
 
-    command = [sys.executable, "-m", "visavis.cli", "serve", "--no-open", "--port", str(running.port)]
+    command = [sys.executable, "-m", "visavis", "serve", "--no-open", "--port", str(running.port)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert f"Port {running.port}" in done.stderr

@@ -19,7 +19,7 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from visavis.cli import app
+from visavis.cli.main import app
 from visavis.simulators.openai import OpenAIBehaviour, OpenAISimulator
 from visavis.simulators.voice import RATE, SimulatedVoice
 
@@ -219,7 +219,7 @@ def _listen_to_interrupts() -> None:
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
-    command = [sys.executable, "-m", "visavis.cli", "simulate", "openai", "--port", "0", "--answers", "Hi."]
+    command = [sys.executable, "-m", "visavis", "simulate", "openai", "--port", "0", "--answers", "Hi."]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=_listen_to_interrupts
     ) as process:

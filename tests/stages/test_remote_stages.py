@@ -211,7 +211,7 @@ def test_a_stage_of_a_stage_is_not_served() -> None:
 
 def test_without_a_secret_it_is_not_offered_to_everybody() -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "visavis.cli", "stage", "serve", "tts", "--host", "0.0.0.0", "--port", "0"],
+        [sys.executable, "-m", "visavis", "stage", "serve", "tts", "--host", "0.0.0.0", "--port", "0"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -234,7 +234,7 @@ def test_the_command_serves_what_the_settings_choose() -> None:
         "VISAVIS_STAGES__TTS": "tests.stages.test_remote_stages:voice",
         "VISAVIS_REMOTE_STAGES__TOKEN": SECRET,
     }
-    command = [sys.executable, "-m", "visavis.cli", "stage", "serve", "tts", "--port", "0"]
+    command = [sys.executable, "-m", "visavis", "stage", "serve", "tts", "--port", "0"]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, env=os.environ | environment, cwd=root, stderr=subprocess.PIPE, text=True

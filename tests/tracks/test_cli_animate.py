@@ -13,7 +13,7 @@ from tests.tracks import recordings
 from tests.tracks.conftest import SENTENCE
 from typer.testing import CliRunner
 
-from visavis import cli
+from visavis.cli import main as cli
 from visavis.exports import glb
 from visavis.track import Track
 

@@ -15,9 +15,9 @@ from tests.tracks import recordings
 from tests.video.pictures import decode, shift
 from typer.testing import CliRunner
 
-from visavis import cli
 from visavis.audio import to_float
-from visavis.cli_video import parse_size
+from visavis.cli import main as cli
+from visavis.cli.video import parse_size
 from visavis.errors import VisavisError
 from visavis.settings import Settings
 from visavis.stages import tts_hibari

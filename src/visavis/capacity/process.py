@@ -50,7 +50,7 @@ def server(agent: str, settings: Mapping[str, str], folder: Path | None = None) 
     it looks for its files of settings."""
     with served(
         lambda port: [
-            *(sys.executable, "-m", "visavis.cli", "serve", "--no-open"),
+            *(sys.executable, "-m", "visavis", "serve", "--no-open"),
             *(f"--port={port}", f"--agent={agent}"),
         ],
         settings,

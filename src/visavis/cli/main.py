@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,16 +12,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import (
-    cli_bench,
-    cli_config,
-    cli_conversations,
-    cli_models,
-    cli_simulate,
-    cli_stage,
-    logs,
-    plugins,
-)
+from visavis import logs, plugins
+from visavis.cli import bench, config, conversations, models, simulate, stage
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.errors import VisavisError
@@ -42,12 +33,12 @@ class ServeByDefault(TyperGroup):
 
 
 app = typer.Typer(cls=ServeByDefault, pretty_exceptions_enable=False, no_args_is_help=False)
-app.add_typer(cli_conversations.app, name="conversations")
-app.add_typer(cli_models.app, name="models")
-app.add_typer(cli_config.app, name="config")
-app.add_typer(cli_simulate.app, name="simulate")
-app.add_typer(cli_stage.app, name="stage")
-app.add_typer(cli_bench.app, name="bench")
+app.add_typer(conversations.app, name="conversations")
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.add_typer(simulate.app, name="simulate")
+app.add_typer(stage.app, name="stage")
+app.add_typer(bench.app, name="bench")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A YAML file of settings instead of visavis.yaml.")
@@ -122,7 +113,7 @@ def serve(
         crews.check(settings, workers)
         plugins.check(settings)  # before models are fetched for what is not installed
         with closing(run.bind(settings.server.host, settings.server.port)) as sock:
-            cli_models.pull_shown(ModelStore(settings.models), needed_models(settings))
+            models.pull_shown(ModelStore(settings.models), needed_models(settings))
             if workers > 1:
                 crews.Crew(settings, sock).serve(workers)
             else:
@@ -155,7 +146,8 @@ def say(
     with readable_errors(debug=bool(debug)):
         options = {"voice.speed": speed, "face.engine": engine, "avatar": avatar, "debug": debug}
         settings = _settings(options, config)
-        from visavis import cli_captions, cli_video
+        from visavis.cli import captions as cli_captions
+        from visavis.cli import video as cli_video
         from visavis.say import speak, write
 
         if captions is not None:
@@ -216,7 +208,9 @@ def animate(
     with readable_errors(debug=bool(debug)):
         options = {"face.engine": engine, "face.life": life, "avatar": avatar, "debug": debug}
         settings = _settings(options, config)
-        from visavis import cli_animate, cli_captions, cli_video
+        from visavis.cli import animate as cli_animate
+        from visavis.cli import captions as cli_captions
+        from visavis.cli import video as cli_video
 
         if captions is not None and text is None:
             raise VisavisError("NO_TEXT", "--captions needs to know what is said: give --text, too.")
@@ -297,7 +291,7 @@ def top(
 ) -> None:
     """Watch the conversations of a running server and their latencies."""
     with readable_errors(debug=False):
-        from visavis import cli_top
+        from visavis.cli import top as cli_top
 
         if not url:
             from visavis.server.run import page_url
@@ -323,7 +317,7 @@ def replay(
     """Run a recorded session again and compare what comes of it, byte by byte: 0 is identical, 1 is not."""
     with readable_errors(debug=bool(debug)):
         settings = _settings({"debug": debug}, config)
-        from visavis import cli_replay
+        from visavis.cli import replay as cli_replay
 
         said, same = cli_replay.run(file, settings, diff=diff, recorded_faces=recorded_faces)
         typer.echo(said)
@@ -349,7 +343,3 @@ def _settings(options: dict[str, Any], config: Path | None) -> Settings:
     settings = load_settings(options, config, os.environ, Path.cwd())
     logs.set_up(settings.logs, debug=settings.debug)
     return settings
-
-
-if __name__ == "__main__":
-    sys.exit(app())

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from visavis import cli_captions, plugins
+from visavis import plugins
 from visavis.audio import to_pcm
-from visavis.cli_animate import keep, progress_bar, written
+from visavis.cli import captions as cli_captions
+from visavis.cli.animate import keep, progress_bar, written
 from visavis.errors import VisavisError
 from visavis.media_files import open_sound
 from visavis.say import speak
