@@ -57,7 +57,7 @@ class Page {
 
   async start(): Promise<void> {
     const filmed = this.line.view === "video";
-    if (this.preferences.values.avatar) this.client.avatar = this.preferences.values.avatar;
+    if (this.preferences.values.avatar) this.client.cast(this.preferences.values.avatar);
     if (!filmed) this.client.connect();
     this.tick();
     const facts = await fetchFacts().catch(() => null);

@@ -73,8 +73,8 @@ export class VisavisClient extends Emitter<ClientEvents> {
   inputSampleRate = 16000;
   /** The server records the conversation: tell those who talk. */
   recorded = false;
-  /** Whose voice the next conversation has; of the server's own avatar by default. */
-  avatar: string | undefined;
+  /** Whose voice it is; the voice of the server's own avatar by default. */
+  private avatar: string | undefined;
   private socket: WebSocket | null = null;
   /** The attempt at a connection for which a token is asked. */
   private dialling: object | null = null;
@@ -222,10 +222,17 @@ export class VisavisClient extends Emitter<ClientEvents> {
     if (this.configured) this.sendJson({ type: "playback", turnId, frameIndex });
   }
 
+  /** Have the voice of an avatar, from the next reply on. */
+  cast(avatar: string): void {
+    if (avatar === this.avatar) return;
+    this.avatar = avatar;
+    this.greet();
+  }
+
   /** Refuse to be recorded: what was recorded of this conversation is deleted, and the next ones are not either. */
   refuseRecording(): void {
     this.recordable = false;
-    if (this.configured) this.greet();
+    this.greet();
     this.tellRecorded(false);
   }
 

@@ -27,10 +27,7 @@ export interface Talk {
   readonly player: Playback;
   /** The picture of the video view, yours to place; its class is `live`. */
   readonly picture: HTMLVideoElement | HTMLImageElement | null;
-  /**
-   * Whose face the video view shows from now on, and whose voice the next conversation has. Rejects when the server
-   * cannot draw it.
-   */
+  /** Whose face the video view shows from now on, and whose voice it is. Rejects when the server cannot draw it. */
   cast(avatar: string): Promise<void>;
   close(): void;
 }
@@ -46,7 +43,7 @@ export function openTalk(view: View, options: TalkOptions = {}): Talk {
   const client = new VisavisClient(options);
   const player = new Player();
   client.attach(player);
-  const cast = async (avatar: string) => void (client.avatar = avatar);
+  const cast = async (avatar: string) => client.cast(avatar);
   return { view, client, player, picture: null, cast, close: () => close(client, player) };
 }
 

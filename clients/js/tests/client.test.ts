@@ -205,6 +205,20 @@ describe("reconnecting", () => {
     vi.advanceTimersByTime(20_000);
     expect(socket().json.filter((message) => message.type === "ping")).toHaveLength(2);
   });
+
+  it("takes on another voice in the middle of a conversation, once, and keeps it on another line", () => {
+    connect();
+    client.cast("kenji");
+    client.cast("kenji");
+    const greetings = () => socket().json.filter(({ type }) => type === "hello");
+    expect(greetings().map(({ avatar }) => avatar)).toEqual([undefined, "kenji"]);
+    socket().drop();
+    vi.advanceTimersByTime(1000);
+    client.cast("amara");
+    socket().open();
+    client.cast("pip");
+    expect(greetings()).toMatchObject([{ resume: "token-a", avatar: "amara" }, { avatar: "pip" }]);
+  });
 });
 
 describe("a server that records", () => {
@@ -219,6 +233,14 @@ describe("a server that records", () => {
 
   it("is known from the configuration", () => {
     expect([client.recorded, signs]).toEqual([true, [true]]);
+  });
+
+  it("is refused even before the connection has its configuration", () => {
+    socket().drop();
+    vi.advanceTimersByTime(1000);
+    socket().open();
+    client.refuseRecording();
+    expect(socket().json.map(({ recording }) => recording)).toEqual([undefined, false]);
   });
 
   it("is refused, now and after every reconnection, without taking the conversation's place again", () => {

@@ -21,7 +21,7 @@ from visavis.conversation import Conversation
 from visavis.conversations.carried import Begun, Carried, Copy
 from visavis.conversations.recorder import Recorder
 from visavis.conversations.store import Store, hash_of
-from visavis.events import Effect, UserText
+from visavis.events import Effect, Recast, UserText
 from visavis.recording.folder import Folder
 from visavis.security.limits import Bucket
 from visavis.server.lines import Full
@@ -55,6 +55,8 @@ class Seat:
     dialect: str = "widget"
     owner: str = ""
     """The subject of the token that it was begun with; "" on a server that needs none."""
+    avatar: str = ""
+    """Whose voice it has, where it was said."""
     since: float = field(default_factory=time.monotonic)
     client: Sitter | None = None
     expiry: anyio.CancelScope | None = None
@@ -189,7 +191,8 @@ class Sessions:
         parts = self.parts if agent is None else replace(self.parts, agent=agent)
         session = Session(session_id, parts, conversation, on_end, brief, past, _hearing(limits))
         end_recording = self._record(session, dialect) if recorded else _nothing
-        seat = self._seats[token] = Seat(session, token, ended, dialect, owner)
+        seat = Seat(session, token, ended, dialect, owner, (brief or self.parts.brief).avatar)
+        self._seats[token] = seat
         end: asyncio.TimerHandle | None = None
         if limits is not None and limits.session_minutes:
             longest = f"a conversation may take {limits.session_minutes:g} minutes here"
@@ -233,6 +236,13 @@ class Sessions:
         if question := carried.question:
             seat.session.feed(UserText(question))
         return seat
+
+    def cast(self, seat: Seat, avatar: str) -> None:
+        """Another avatar, whose voice it has from the next reply on."""
+        if avatar and avatar != seat.avatar:
+            seat.avatar = avatar
+            seat.session.feed(Recast(avatar))
+            self.describe(seat.session.id, avatar=avatar)
 
     def describe(self, id: str, **facts: Any) -> None:
         """What another server has to know besides, to go on with a session."""

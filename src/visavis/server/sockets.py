@@ -124,12 +124,14 @@ class Connection:
         seat.session.attach(self)
 
     def _greet(self, hello: Hello, at: float) -> None:
-        self._avatar = hello.avatar
+        self._avatar = hello.avatar or self._avatar
         if not hello.recording:
             self._recorded = False
             if self._seat is not None:
                 self._seat.session.forget()
         if hello.resume is None:
+            if self._seat is not None:
+                self._sessions.cast(self._seat, hello.avatar)
             return
         if self._seat is not None:
             raise BadMessage("TOO_LATE", '"hello" with "resume" must come before anything else.')
@@ -145,6 +147,7 @@ class Connection:
         self._join_tape(seat, at)
         self._put_config(resumed=True)
         self._take_seat(seat)
+        self._sessions.cast(seat, hello.avatar)
 
     def _put_config(self, *, resumed: bool) -> None:
         rate = self._sessions.parts.agent.input_rate

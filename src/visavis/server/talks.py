@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
-from visavis import events as ev
 from visavis.agents import AgentEngine, Brief
 from visavis.audio import Media
 from visavis.conversations.carried import Carried
@@ -191,8 +190,7 @@ class Talks:
         if avatar == talk.avatar:
             return
         talk.avatar = avatar
-        talk.seat.session.feed(ev.Recast(avatar))
-        self._sessions.describe(talk.id, avatar=avatar)
+        self._sessions.cast(talk.seat, avatar)
         if talk.portrait is not None:
             artist = await self._pictures.artist(avatar)
             if talk.avatar == avatar:

@@ -50,7 +50,7 @@ export class ApiTransport {
   /** What `VisavisClient` takes as `createSocket`. */
   readonly open = (): WebSocket => new ApiSocket(this) as unknown as WebSocket;
 
-  /** Whose face the session has from now on, and whose face and voice the next one. */
+  /** Whose face and voice the session has from now on. */
   async cast(avatar: string): Promise<void> {
     this.options.wish = { ...this.options.wish, avatar };
     const { session, tokens, options } = this;
