@@ -7,10 +7,13 @@ A question is a name and seconds, `ann-3 2.5`; the answer is so long, and like t
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +51,11 @@ class MarkedEngine(ScriptedEngine):
             yield agent
         finally:
             await agent.stop()
+
+    def status(self) -> dict[str, Any]:
+        """With the number of Python's objects, of those that somebody still needs."""
+        gc.collect()
+        return super().status() | {"blocks": sys.getallocatedblocks()}
 
 
 class MarkedAgent(ScriptedAgent):

@@ -22,6 +22,8 @@ PAUSING = ".,;:!?…"
 """Marks behind which speakers pause."""
 REPORT_GAP = 0.5
 """Seconds that a client may have played beyond its last report (it reports about every 0.1 s)."""
+UNREPORTED = 30.0
+"""Seconds that are kept for a client which has reported, and then no more: its line may be dead."""
 FAR_BEHIND, USUAL_LAG = 1.0, 0.4
 """Seconds: a client this far behind is waited for, until it is as far behind as networks make it."""
 
@@ -309,8 +311,10 @@ class Turn:
         return None if self.epoch is None else self.epoch + self.lag + self.sent / self.media.fps
 
     def forget(self, now: float) -> None:
-        """Let go of what was heard more than a second ago."""
+        """Let go of what was heard more than a second ago, not of what may be asked for once more."""
         frame = int((self.heard(now) - 1.0) * self.media.fps)
+        if self.reported is not None:
+            frame = max(frame - round(UNREPORTED * self.media.fps), min(frame, self.reported[0] + 1))
         if frame > 0:
             self.audio.forget(min(self.media.edge(frame) * BYTES, self.audio.end))
             self.face.forget(frame * COUNT * 4)

@@ -123,6 +123,19 @@ def test_what_a_client_has_not_reported_is_sent_again_although_its_player_should
     assert again[0] == 6
 
 
+@pytest.mark.parametrize(("silent", "whole"), [(20, True), (50, False)])
+def test_what_a_dead_line_has_not_heard_is_kept_for_half_a_minute(silent: int, whole: bool) -> None:
+    """The server did not notice, and its schedule said more than once that all of it had been heard."""
+    pcm, _ = reply(24_000 * silent)
+    script: list[tuple[float, ev.Event]] = [(0.0, ev.ReplyStarted("r")), (0.3, ev.Played(1, 5))]
+    script += [(2.0 * n, ev.ReplyAudio("r", pcm[n * 48_000 : n * 48_000 + 48_000])) for n in range(silent)]
+    script += [(2.0 * silent, ev.ClientLost()), (2.0 * silent + 1, ev.ClientBack())]
+    script.append((2.0 * silent + 1, ev.ReplyDone("r")))
+    log = drive(Conversation(), sorted(script, key=lambda one: one[0]))
+    again = b"".join(frames.pcm for at, frames in of(log, ev.Frames) if at >= 2.0 * silent + 1)
+    assert (again[: len(pcm)] == pcm[2 * Media().edge(6) :]) is whole
+
+
 def test_text_without_times_is_told_with_the_audio_and_cut_by_it() -> None:
     _, script = reply(24_000 * 4)
     text = "The quick brown fox jumps over the lazy dog and then it sleeps for a while."
