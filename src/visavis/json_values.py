@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 LEVELS = 64
 """Objects and lists inside one another: less than what any reader or writer of JSON can take."""
+_PLAIN = {bytes, float, int, bool, type(None)}
+"""What holds no text."""
 
 
 def too_deep(value: Any, levels: int = LEVELS) -> bool:
@@ -43,12 +46,17 @@ def _mended(value: Any, levels: int) -> Any:
         return [_mended(inner, levels - 1) for inner in value]
     if isinstance(value, dict):
         return {_mended(key, 1): _mended(inner, levels - 1) for key, inner in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        changed = {}
-        for field in fields(value):
-            given = getattr(value, field.name)
+    changed = {}
+    for name in _names(type(value)):
+        given = getattr(value, name)
+        if type(given) not in _PLAIN:
             mended = _mended(given, levels - 1)
             if mended is not given and mended != given:
-                changed[field.name] = mended
-        return replace(value, **changed) if changed else value
-    return value
+                changed[name] = mended
+    return replace(value, **changed) if changed else value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """A dataclass's fields; nothing else has any."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()

@@ -392,7 +392,9 @@ class Session:
                 self._voices = {reply: Resampler(source, target)}
             case ev.ReplyAudio(reply, pcm) if (voice := self._voices.get(reply)) is not None:
                 phonemes = event.phonemes if self._parts.faces.reads else None
-                event = replace(event, pcm=voice(pcm), phonemes=phonemes)
+                resampled = voice(pcm)
+                if resampled is not pcm or phonemes is not event.phonemes:
+                    event = replace(event, pcm=resampled, phonemes=phonemes)
             case ev.ReplyDone(reply) if (voice := self._voices.pop(reply, None)) is not None:
                 if tail := voice(b"", last=True):
                     self.feed(ev.ReplyAudio(reply, tail))

@@ -18,7 +18,9 @@ class VoicedTime:
 
     def __init__(self, rate: int) -> None:
         self._window = round(rate * WINDOW)
-        self._rest = b""
+        self._rest = bytearray()
+        """Sound that nobody has listened to yet."""
+        self._much = rate * BYTES
         self._loudness: list[NDArray[np.float32]] = []
         self._times: NDArray[np.float64] = np.zeros(1)
         self._voiced: NDArray[np.float64] = np.zeros(1)
@@ -26,13 +28,18 @@ class VoicedTime:
 
     def add(self, pcm: bytes) -> None:
         """The next PCM16 of the sound."""
-        data = self._rest + pcm
-        size = self._window * BYTES
-        whole = len(data) - len(data) % size
-        self._rest = data[whole:]
-        windows = to_float(data[:whole]).reshape(-1, self._window)
-        self._loudness.append(np.sqrt(np.mean(windows**2, axis=1)))
+        self._rest += pcm
         self._stale = True
+        if len(self._rest) >= self._much:
+            self._listen()
+
+    def _listen(self) -> None:
+        """A second at once: replies without words of their own need it seldom, pieces of sound are many."""
+        size = self._window * BYTES
+        whole = len(self._rest) - len(self._rest) % size
+        windows = to_float(bytes(self._rest[:whole])).reshape(-1, self._window)
+        del self._rest[:whole]
+        self._loudness.append(np.sqrt(np.mean(windows**2, axis=1)))
 
     def at(self, seconds: float) -> float:
         """Seconds of voice in the first `seconds`."""
@@ -64,6 +71,7 @@ class VoicedTime:
         if not self._stale:
             return
         self._stale = False
+        self._listen()
         loudness = np.concatenate(self._loudness)
         self._loudness = [loudness]
         if len(loudness):
