@@ -44,6 +44,8 @@ class Conversation:
         self._away: float | None = None  # since when the client is gone
         self._out: list[ev.Effect] = []
         self._group = 1  # frames that may leave together
+        self.deadline: float | None = None
+        """When to feed a `Tick`, if nothing else happens first."""
 
     # -- the whole interface -----------------------------------------------------------------------
     def feed(self, event: ev.Event, now: float) -> list[ev.Effect]:
@@ -70,12 +72,11 @@ class Conversation:
             case _:
                 self._from_agent(event, now)
         self._advance(now)
+        self.deadline = self._next_deadline()
         out, self._out, self._group = self._out, [], 1
         return out
 
-    @property
-    def deadline(self) -> float | None:
-        """When to feed a `Tick`, if nothing else happens first."""
+    def _next_deadline(self) -> float | None:
         due = [] if self._owed is None or self._calls else [self._owed + self.policy.patience]
         if (turn := self._turn) is not None:
             if (at := pacing.next_due(turn, self.policy)) is not None:
@@ -103,6 +104,7 @@ class Conversation:
         """Speak the rest of this reply of an earlier conversation as soon as there is a client."""
         turn.touched = turn.waiting = self._away = now
         self._turn = turn
+        self.deadline = self._next_deadline()
 
     @property
     def next_turn(self) -> int:

@@ -47,7 +47,7 @@ def _mended(value: Any, levels: int) -> Any:
     if isinstance(value, dict):
         return {_mended(key, 1): _mended(inner, levels - 1) for key, inner in value.items()}
     changed = {}
-    for name in _names(type(value)):
+    for name in _names(value.__class__):
         given = getattr(value, name)
         if type(given) not in _PLAIN:
             mended = _mended(given, levels - 1)

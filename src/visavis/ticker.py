@@ -60,7 +60,8 @@ class Ticker:
         session.look = Look(due, session)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, session.look))
-        self._schedule()
+        if self._timer is None or due + PERIOD / 2 < self._when:
+            self._schedule()
 
     def forget(self, session: Ticking) -> None:
         """Look at it no more, and hold it no longer."""
@@ -88,7 +89,8 @@ class Ticker:
             if session is None:
                 continue
             session.look = None
-            if session.deadline is not None and session.deadline <= now:
+            due = session.deadline
+            if due is not None and due <= now:
                 session.tick(now, group)
             else:
                 self.watch(session)
