@@ -22,8 +22,9 @@ PAUSING = ".,;:!?…"
 """Marks behind which speakers pause."""
 REPORT_GAP = 0.5
 """Seconds that a client may have played beyond its last report (it reports about every 0.1 s)."""
-UNREPORTED = 30.0
-"""Seconds that are kept for a client which has reported, and then no more: its line may be dead."""
+KEPT, UNREPORTED = 5.0, 30.0
+"""Seconds of what was heard, as far as is known, that are kept; and for a client that has reported, and then
+does no more: its line may be dead."""
 FAR_BEHIND, USUAL_LAG = 1.0, 0.4
 """Seconds: a client this far behind is waited for, until it is as far behind as networks make it."""
 
@@ -207,6 +208,8 @@ class Turn:
     """When frame 0 would have been heard, had the present run begun there."""
     lag: float = 0.0
     """Seconds by which the client's reported position is behind the schedule."""
+    gone: int = 0
+    """Frames that are not kept any more."""
     reported: tuple[int, float] | None = None
     """The last frame that the client reported as audible, and when it did."""
     waiting: float | None = None
@@ -299,10 +302,10 @@ class Turn:
         self.reported = reported
 
     def unheard(self, now: float) -> int:
-        """The first frame that a client which comes back has not heard."""
+        """The first frame that a client which comes back has not heard, of those that are kept."""
         if self.reported is not None:
-            return self.reported[0] + 1
-        return int(self.heard(now) * self.media.fps + 1e-6)
+            return max(self.reported[0] + 1, self.gone)
+        return max(int(self.heard(now) * self.media.fps + 1e-6), self.gone)
 
     def over(self) -> float | None:
         """When the last frame sent will have been heard."""
@@ -311,11 +314,12 @@ class Turn:
         return None if self.epoch is None else self.epoch + self.lag + self.sent / self.media.fps
 
     def forget(self, now: float) -> None:
-        """Let go of what was heard more than a second ago, not of what may be asked for once more."""
-        frame = int((self.heard(now) - 1.0) * self.media.fps)
+        """Let go of what nobody will ask for once more."""
+        frame = int((self.heard(now) - KEPT) * self.media.fps)
         if self.reported is not None:
             frame = max(frame - round(UNREPORTED * self.media.fps), min(frame, self.reported[0] + 1))
-        if frame > 0:
+        if frame > self.gone:
+            self.gone = frame
             self.audio.forget(min(self.media.edge(frame) * BYTES, self.audio.end))
             self.face.forget(frame * COUNT * 4)
             for gone in tuple(takewhile(lambda known: known < frame, self.drawings)):

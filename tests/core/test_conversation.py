@@ -136,6 +136,17 @@ def test_what_a_dead_line_has_not_heard_is_kept_for_half_a_minute(silent: int, w
     assert (again[: len(pcm)] == pcm[2 * Media().edge(6) :]) is whole
 
 
+@pytest.mark.parametrize(("frame", "first"), [(150, 151), (30, 90)])
+def test_a_client_that_tells_late_how_far_it_is_gets_what_is_kept(frame: int, first: int) -> None:
+    pcm, script = reply(24_000 * 10)
+    script += [(8.0, ev.Played(1, frame)), (8.1, ev.ClientLost()), (9.0, ev.ClientBack())]
+    log = drive(Conversation(), script)
+    again = [frames for at, frames in of(log, ev.Frames) if at >= 9.0]
+    assert again[0].first == pytest.approx(first, abs=1)
+    assert all(len(frames.weights) for frames in again)
+    assert b"".join(frames.pcm for frames in again) == pcm[2 * Media().edge(again[0].first) :]
+
+
 def test_text_without_times_is_told_with_the_audio_and_cut_by_it() -> None:
     _, script = reply(24_000 * 4)
     text = "The quick brown fox jumps over the lazy dog and then it sleeps for a while."
