@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -49,6 +50,23 @@ def _digit_columns() -> NDArray[np.intp]:
 
 _COLUMNS = _digit_columns()
 _TEMPLATE = np.frombuffer(_OBJECT, np.uint8)
+_SIZE = len(_OBJECT)
+
+
+@lru_cache(maxsize=16)
+def _places(count: int) -> NDArray[np.intp]:
+    """Where the digits of `count` such objects lie, one after another."""
+    return (np.arange(count)[:, None] * _SIZE + _COLUMNS).ravel()
+
+
+def _objects(weights: Weights) -> str:
+    """The JSON of each frame's weights, one after another, `_SIZE` characters each."""
+    count = len(weights)
+    text = np.empty((count, _SIZE), np.uint8)
+    text[:] = _TEMPLATE
+    thousandths = (weights * np.float32(1000) + np.float32(0.5)).astype(np.intp)
+    text.reshape(-1)[_places(count)] = _DIGITS.take(thousandths, 0, mode="clip").ravel()
+    return text.tobytes().decode()
 
 
 class WidgetWire:
@@ -204,32 +222,24 @@ class WidgetWire:
 
     # -- frames ----------------------------------------------------------------------------------------
     def _frames(self, event: ev.Frames, timestamp: int) -> Sequence[Message]:
-        count = len(event.weights)
-        bodies = np.empty((count, len(_TEMPLATE)), np.uint8)
-        bodies[:] = _TEMPLATE
-        thousandths = (np.clip(event.weights, 0, 1) * 1000 + 0.5).astype(np.intp)
-        bodies[:, _COLUMNS] = _DIGITS[thousandths].reshape(count, -1)
-        heads = self._heads(event, timestamp)
-        return [(head + body.tobytes()).decode() for head, body in zip(heads, bodies, strict=True)]
+        heads, objects = self._heads(event, timestamp), _objects(event.weights)
+        return [head + objects[k * _SIZE : (k + 1) * _SIZE] for k, head in enumerate(heads)]
 
     def _array_frames(self, event: ev.Frames, timestamp: int) -> Sequence[Message]:
         rows = np.round(np.clip(event.weights, 0, 1).astype(np.float64), 3)
         heads = self._heads(event, timestamp)
         return [
-            (head + b'","weights":' + orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) + b"}").decode()
+            head + '","weights":' + orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "}"
             for head, row in zip(heads, rows, strict=True)
         ]
 
-    def _heads(self, event: ev.Frames, timestamp: int) -> list[bytes]:
+    def _heads(self, event: ev.Frames, timestamp: int) -> list[str]:
         """The beginning of each frame's JSON up to the end of its audio."""
-        head = b'{"type":"sync_frame","sessionId":"%b","turnId":"%b","timestamp":%d,"frameIndex":' % (
-            self.session_id.encode(),
-            _id(event.turn).encode(),
-            timestamp,
-        )
+        named = f'"sessionId":"{self.session_id}","turnId":"{_id(event.turn)}","timestamp":{timestamp}'
+        head = f'{{"type":"sync_frame",{named},"frameIndex":'
         return [
-            b'%b%d,"audio":"%b' % (head, event.first + k, pybase64.b64encode(pcm))
-            for k, pcm in enumerate(self._sounds(event))
+            f'{head}{frame},"audio":"{pybase64.b64encode_as_string(pcm)}'
+            for frame, pcm in enumerate(self._sounds(event), event.first)
         ]
 
     def _binary_frames(self, event: ev.Frames, timestamp: int) -> Sequence[Message]:
@@ -241,7 +251,8 @@ class WidgetWire:
 
     def _sounds(self, event: ev.Frames) -> list[bytes]:
         """The PCM of each frame."""
-        edges = [self.media.edge(event.first + k) * BYTES for k in range(len(event.weights) + 1)]
+        rate, fps, end = self.media.rate, self.media.fps, event.first + len(event.weights)
+        edges = [frame * rate // fps * BYTES for frame in range(event.first, end + 1)]
         return [event.pcm[a - edges[0] : b - edges[0]] for a, b in pairwise(edges)]
 
 
