@@ -37,13 +37,14 @@ class Server:
 
 @contextmanager
 def server(cwd: Path, command: tuple[str, ...] = ("serve",), /, **settings: str) -> Iterator[Server]:
-    """`visavis serve`, or another command that serves, with these environment variables, once it has said
-    that it is ready."""
+    """`visavis serve`, or another command that serves, with these environment variables, in which `{port}` is
+    its own, once it has said that it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     started = [sys.executable, "-m", "visavis", *command, "--no-open", "--port", str(port)]
-    env = {**os.environ, "COLUMNS": "200", **settings}
+    given = {name: value.replace("{port}", str(port)) for name, value in settings.items()}
+    env = {**os.environ, "COLUMNS": "200", **given}
     with subprocess.Popen(
         started, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def house() -> Iterator[House]:
 
 
 def bearer(subject: str = "ann", scope: str = "talk read") -> dict[str, str]:
-    return {"Authorization": f"Bearer {forged(sub=subject, scope=scope, jti=subject)}"}
+    hour = int(time.time()) + 3600
+    return {"Authorization": f"Bearer {forged(sub=subject, scope=scope, jti=subject, exp=hour)}"}
 
 
 def client(at: Server, subject: str = "ann", **headers: str) -> httpx2.AsyncClient:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,16 +41,26 @@ MOST_ENDED = 10_000
 """Ends of conversations that may wait for Redis."""
 SERVERS = f"{PREFIX}servers"
 """The sorted set of servers by the time when they count as gone."""
+OWNERS = f"{PREFIX}owners"
+"""How many conversations of whom each of them has."""
 
 _BEAT = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 redis.call('ZADD', KEYS[1], string.format('%.3f', now + ARGV[2]), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.3f', now))
+local there = redis.call('ZRANGE', KEYS[1], 0, -1)
+local owners = redis.call('HMGET', KEYS[2], unpack(there))
+redis.call('DEL', KEYS[2])
+for i, server in ipairs(there) do
+  if server == ARGV[1] then owners[i] = ARGV[3] end
+  redis.call('HSET', KEYS[2], server, owners[i] or '{}')
+end
 redis.call('EXPIRE', KEYS[1], 60)
-return redis.call('ZRANGE', KEYS[1], 0, -1)
+redis.call('EXPIRE', KEYS[2], 60)
+return {there, owners}
 """
-"""Says that a server is there; those that are."""
+"""Says that a server is there, and how many conversations of whom; those that are, and how many they have."""
 
 _SAVE = """
 local holder = redis.call('HGET', KEYS[1], 'holder')
@@ -152,6 +163,11 @@ class Directory:
         self.reachable = True
         self.carried = 0
         """Conversations that came from servers that had died or stopped."""
+        self.lost = 0
+        """Those that another server has taken, because this one seemed dead."""
+        self.own: Callable[[], Mapping[str, int]] = dict
+        """How many conversations of whom are here."""
+        self._elsewhere: Counter[str] = Counter()
         self._redis: Redis = connected(url, decode=False)
         self._telling: Redis = connected(url, decode=False, timeout=TELL_SECONDS)
         script = self._redis.register_script
@@ -186,9 +202,14 @@ class Directory:
             await self._asked(self._say_here)
 
     async def _say_here(self) -> None:
-        found: Any = await self._beat(keys=[SERVERS], args=[str(self.me), LEASE_SECONDS])
-        replicas = (Replica.read(each.decode()) for each in found)
+        args: list[Any] = [str(self.me), LEASE_SECONDS, orjson.dumps(dict(self.own()))]
+        there, owners = await self._beat(keys=[SERVERS, OWNERS], args=args)
+        replicas = [Replica.read(each.decode()) for each in there]
         self.servers = frozenset(each for each in replicas if each is not None)
+        self._elsewhere = Counter()
+        for replica, told in zip(replicas, owners, strict=True):
+            if replica != self.me:
+                self._elsewhere.update(orjson.loads(told))
         heard, self._heard = self._heard, anyio.Event()
         heard.set()
 
@@ -212,6 +233,7 @@ class Directory:
                 problem = type(error).__name__  # without the address, in which there may be a password
                 self._log.warning("the directory of conversations cannot be reached", problem=problem)
             self.reachable = False
+            self._elsewhere.clear()
             for held in self._held.values():
                 held.whole = True
 
@@ -267,6 +289,7 @@ class Directory:
         id = held.copy.begun.id
         if self._held.get(id) is held:
             del self._held[id]
+            self.lost += 1
             self._log.warning("a conversation goes on at another server", session=id)
             held.taken()
 
@@ -313,6 +336,11 @@ class Directory:
                 await self._round.wait()
 
     # -- all conversations ---------------------------------------------------------------------------------
+    def elsewhere(self, owner: str) -> int:
+        """How many conversations of this owner the others have, or had half a second ago; none that is known
+        while Redis is gone."""
+        return self._elsewhere[owner]
+
     async def with_token(self, hashed: str) -> str | None:
         """The id of the conversation that its holder may go on with. Raises `Unknown`."""
         found = await self._ask(lambda: self._redis.get(_token(hashed)))

@@ -35,7 +35,8 @@ WIDGET = "/ws"
 IN_PATH = re.compile(r"/api/(?:v1/sessions|muse/stream|muse/file)/(?P<id>[\w-]{1,64})(?:[./].*)?")
 IN_BODY = frozenset({"/api/muse/start", "/api/openai/chat"})
 """Calls that name their session in the query, or in a JSON body."""
-BEGINS = frozenset({"/api/v1/sessions", "/api/session"})
+CHANGES = frozenset({"/api/v1/sessions", "/api/session", *IN_BODY})
+"""Calls after which others have to know something."""
 ID = re.compile(r"[\w-]{1,64}")
 LARGEST_BODY = 64 << 10
 """Bytes of a JSON body that is looked into."""
@@ -77,18 +78,18 @@ class ForwardingMiddleware:
     # -- calls that name a session -------------------------------------------------------------------------
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         id, receive = await _named(scope, receive)
-        if scope["type"] == "http" and (scope["path"] in BEGINS or scope["method"] == "DELETE"):
+        if scope["type"] == "http" and (scope["path"] in CHANGES or scope["method"] == "DELETE"):
             send = self._when_known(send)
         try:
             if id and not self._state.talks.knows(id) and await self._elsewhere(id, scope, receive, send):
                 return
-        except (Elsewhere, Full) as problem:
+        except VisavisError as problem:
             await _refuse(problem, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     def _when_known(self, send: Send) -> Send:
-        """Others know of a session, or of its end, before the client does."""
+        """Others know of a session, of what it is about, or of its end, before the client does."""
 
         async def send_later(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -112,11 +113,11 @@ class ForwardingMiddleware:
             await carry(upstream, receive, send, self._gone(replica))
             return True
 
-        def here(carried: Carried) -> None:
+        async def here(carried: Carried) -> None:
+            agent = None
             if carried.begun.dialect == "page":
-                self._directory.drop(carried.begun)  # what it was about is nowhere but there
-            else:
-                self._state.talks.go_on(carried)
+                agent = await anyio.to_thread.run_sync(self._state.brain.reader)
+            self._state.talks.go_on(carried, agent)
 
         place = await self._find(id)
         if place is not None and place.ended is not None:
@@ -185,7 +186,7 @@ class ForwardingMiddleware:
                 raise Unreachable from nobody
             return upstream, replica
 
-        def here(carried: Carried) -> None:
+        async def here(carried: Carried) -> None:
             sessions = self._state.sessions
             sessions.leave(sessions.go_on(carried, token), for_good=False)
 
@@ -203,7 +204,7 @@ class ForwardingMiddleware:
         id: str,
         owner: str,
         attempt: Callable[[Replica], Awaitable[T]],
-        here: Callable[[Carried], None],
+        here: Callable[[Carried], Awaitable[None]],
     ) -> T | None:
         """What comes of `attempt` with the server that has the session; None when it is here, where it goes
         on when that one is dead. Raises `Elsewhere` and `Full`."""
@@ -216,9 +217,13 @@ class ForwardingMiddleware:
                 with suppress(Unreachable):
                     return await attempt(holder)
             if holder is None or not await self._alive(holder):
-                self._state.sessions.check_room(owner)
+                self._state.sessions.check_room()
                 if (carried := await self._take(id, holder)) is not None:
-                    here(carried)
+                    try:
+                        await here(carried)
+                    except BaseException:
+                        self._directory.drop(carried.begun)
+                        raise
                     return None
             await anyio.sleep(AGAIN_SECONDS)
         raise Elsewhere("SERVER_GONE", NO_ANSWER)

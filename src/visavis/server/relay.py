@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from websockets.typing import Subprotocol
 from visavis.server.hop import HEADER
 
 CONNECT_SECONDS = 1.0
+READ_SECONDS = 5.0
+"""How long a short answer may take."""
 LARGEST_MESSAGE = 64 << 20
 """Bytes; above what servers send."""
 WAITING = 16
@@ -46,9 +49,12 @@ class Relay:
     def __init__(self) -> None:
         limits = httpx2.Limits(max_connections=MOST_LINES, max_keepalive_connections=20)
         timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        self._http = httpx2.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
+        trusted = ssl.create_default_context()  # as WebSockets do: also an authority in SSL_CERT_FILE
+        self._http = httpx2.AsyncClient(verify=trusted, limits=limits, timeout=timeout, trust_env=False)
         self.calls = 0
         """That were passed on."""
+        self.failures = 0
+        """Those that did not come to another server, or whose answer was lost."""
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -72,6 +78,7 @@ class Relay:
         )
         answer: httpx2.Response | None = None
         failure: httpx2.HTTPError | None = None
+        whole = False
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_end_when, gone, tasks.cancel_scope)
             tasks.start_soon(_end_when, body.left, tasks.cancel_scope)
@@ -79,6 +86,7 @@ class Relay:
                 answer = await self._http.send(request, stream=True)
                 self.calls += 1
                 await _pass_back(answer, send)
+                whole = True
             except httpx2.HTTPError as broken:
                 failure = broken
             finally:
@@ -86,11 +94,24 @@ class Relay:
                     with anyio.CancelScope(shield=True):
                         await answer.aclose()
             tasks.cancel_scope.cancel()
+        self.failures += not (whole or body.over)
         if answer is not None or body.over:
             return  # a stream that breaks off shows that there was more of it
         if isinstance(failure, NOTHING_DONE) or scope["method"] in REPEATABLE:
             raise Unreachable
         await _lost(scope, receive, send)
+
+    async def read(self, address: str, signed: str, scope: Scope) -> httpx2.Response:
+        """What the server at `address` answers to the GET `scope`. Raises `Unreachable`."""
+        kept = _kept(scope, OF_ONE_LINE | OF_PROXIES | {b"accept-encoding"})
+        headers = [*kept, (HEADER.encode(), signed.encode())]
+        try:
+            answer = await self._http.get(address + _target(scope), headers=headers, timeout=READ_SECONDS)
+        except httpx2.HTTPError as nobody:
+            self.failures += 1
+            raise Unreachable from nobody
+        self.calls += 1
+        return answer
 
     # -- WebSockets ----------------------------------------------------------------------------------------
     async def open(self, address: str, signed: str, scope: Scope) -> ClientConnection:
@@ -114,6 +135,7 @@ class Relay:
                 max_queue=WAITING,
             )
         except (OSError, TimeoutError, WebSocketException) as nobody:
+            self.failures += 1
             raise Unreachable from nobody
         self.calls += 1
         return upstream

@@ -12,6 +12,7 @@ import time
 import wave
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 import anyio
@@ -32,6 +33,7 @@ from visavis.server.api_errors import ApiError
 from visavis.server.api_socket import ApiConnection
 from visavis.server.described import BINARY, RECORDING, Responses, answers, problems, takes
 from visavis.server.hearing import hear
+from visavis.server.listing import of_others
 from visavis.server.signalling import SDP, connect
 from visavis.server.streams import BOUNDARY, events, pictures, video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
@@ -87,7 +89,7 @@ class ApiRoutes:
         add = router.add_api_route
         one, full = problems(404, 410, 422), problems(503)
         add("/sessions", self.create, methods=["POST"], status_code=201, responses=problems(422) | full)
-        add("/sessions", self.index, methods=["GET"], responses=problems(422))
+        add("/sessions", self.index, methods=["GET"], responses=problems(422, 503))
         add("/sessions/{session_id}", self.read, methods=["GET"], responses=one)
         add("/sessions/{session_id}", self.change, methods=["PATCH"], responses=one)
         add("/sessions/{session_id}", self.end, methods=["DELETE"], status_code=204, responses=one)
@@ -172,10 +174,13 @@ class ApiRoutes:
         offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many to leave out first.")] = 0,
         limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 20,
     ) -> models.Page:
-        """The sessions that live, oldest first."""
-        talks = _talks(request).all(caller(request))
-        shown = [models.Session(**self._described(request, talk)) for talk in talks[offset : offset + limit]]
-        return models.Page(sessions=shown, total=len(talks), offset=offset, limit=limit)
+        """The sessions that live, oldest first, of all servers that belong together."""
+        talks, end = _talks(request).all(caller(request)), offset + limit
+        others, more = await of_others(request, end)
+        here = [self._described(request, talk) for talk in talks[:end]]
+        all = sorted([*here, *others], key=itemgetter("created_at"))
+        shown = [models.Session(**session) for session in all[offset:end]]
+        return models.Page(sessions=shown, total=len(talks) + more, offset=offset, limit=limit)
 
     async def read(self, request: Request, talk: Annotated[Talk, Depends(_talk_of)]) -> models.SessionDetails:
         """What the session is about."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,6 +19,10 @@ from visavis.metrics import Metrics, counter, gauge, percentile
 from visavis.server.api_errors import RETRY_AFTER
 from visavis.settings import Settings
 from visavis.video.degrade import Quality
+
+if TYPE_CHECKING:
+    from visavis.server.directory import Directory  # an extra
+    from visavis.server.relay import Relay
 
 
 class OperationRoutes:
@@ -112,6 +116,7 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield gauge("visavis_redis_down", "1 while cluster.redis is set and nothing answers there.", {(): down})
     lost = {(): 0 if redis is None else redis.losses}
     yield counter("visavis_redis_losses", "Times that it went away.", lost)
+    yield from _cluster(state.directory, state.relay)
     yield from _queues(_waiting(app))
     yield from _models(_stages(app))
     pictures = state.pictures.status()
@@ -124,6 +129,19 @@ def figures(app: FastAPI) -> Iterable[Metric]:
 
 def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]:
     yield gauge("visavis_connections", "Open WebSockets.", {(): len(waiting)})
+def _cluster(directory: Directory | None, relay: Relay | None) -> Iterable[Metric]:
+    """What goes on between servers; all 0 where there is one."""
+    servers = 1 if directory is None else len(directory.servers)
+    yield gauge("visavis_servers", "That are there, as far as this one knows.", {(): servers})
+    calls, failures = (0, 0) if relay is None else (relay.calls, relay.failures)
+    yield counter("visavis_passed_on", "Calls that were passed on to another server.", {(): calls})
+    about = "Calls that did not reach another server, or whose answer broke off."
+    yield counter("visavis_passed_on_failed", about, {(): failures})
+    taken, lost = (0, 0) if directory is None else (directory.carried, directory.lost)
+    yield counter("visavis_taken_over", "Conversations that came from other servers.", {(): taken})
+    yield counter("visavis_taken_away", "Conversations that another server took from this one.", {(): lost})
+
+
     yield gauge("visavis_outbox_bytes", "That wait to be sent, of all connections.", {(): sum(waiting)})
     fullest = {(): max(waiting, default=0)}
     yield gauge("visavis_outbox_fullest_bytes", "That wait for the slowest client.", fullest)

@@ -10,9 +10,10 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -126,6 +127,11 @@ class Visit:
     asked: tuple[str, str] = ("", "")
     """The avatar and the text that another service is to show."""
 
+    def facts(self) -> dict[str, Any]:
+        """What it takes to go on with it at another server."""
+        said = [(line.role, line.text) for line in self.memory.messages() if line.role != "system"]
+        return {"said": said, "texts": list(self.texts), "asked": self.asked}
+
 
 class PageRoutes:
     """The handlers. `brain` and `talks` are there once the application has started."""
@@ -208,9 +214,8 @@ class PageRoutes:
             session = request.query_params.get("sessionId")
             if not text:
                 raise ApiError("NOTHING_HEARD", "There are no words in the recording.")
-        memory = self._new_memory()
-        if session is not None:
-            memory = self._visit(_talks(request).get(session, caller(request), any=True)).memory
+        talk = None if session is None else _talks(request).get(session, caller(request), any=True)
+        memory = self._new_memory() if talk is None else self._visit(talk).memory
         llm = await anyio.to_thread.run_sync(brain.llm)
         messages, library = [*memory.messages(), Message("user", text)], request.app.state.library
         found: tuple[ev.Source, ...] = ()
@@ -221,6 +226,8 @@ class PageRoutes:
         reply = "".join(piece for piece in pieces if isinstance(piece, str)).strip()
         memory.user(text)
         memory.assistant(reply)
+        if talk is not None:
+            self._note(request.app.state.talks, talk)
         return JSONResponse({"reply": reply} | ({} if heard is None else {"text": heard}) | cited(found))
 
     # -- video ---------------------------------------------------------------------------------------------
@@ -232,17 +239,19 @@ class PageRoutes:
         if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
             await _talks(request).recast(talk, avatar)
         visit.asked = (start.avatarId or avatar, start.text)
+        self._note(request.app.state.talks, talk)
         if muse.mode == "file":
             return Started(mode="file", url=f"/api/muse/file/{await self._film(request, talk, start.text)}")
         if not muse.stream_url:
-            self._say(talk, start.text)
+            self._say(_talks(request), talk, start.text)
         return Started(mode="mse", url=f"/api/muse/stream/{talk.id}")
 
     async def stream(self, request: Request, session_id: str) -> Response:
         """The session as an endless WebM."""
         talk = _talks(request).get(session_id, caller(request), any=True)
-        live = await _talks(request).stream(talk)
-        return StreamingResponse(self._watched(talk, video(live)), media_type=_MEDIA_TYPE)
+        talks = _talks(request)
+        live = video(await talks.stream(talk))
+        return StreamingResponse(self._watched(talks, talk, live), media_type=_MEDIA_TYPE)
 
     async def socket(self, socket: WebSocket, session_id: str) -> None:
         """The same over a WebSocket, a segment in each message."""
@@ -257,7 +266,7 @@ class PageRoutes:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
-                async for piece in self._watched(talk, pieces):
+                async for piece in self._watched(talks, talk, pieces):
                     await socket.send_bytes(piece)
                 tasks.cancel_scope.cancel()
             await socket.close(1000)
@@ -294,11 +303,23 @@ class PageRoutes:
         )
 
     def _visit(self, talk: Talk) -> Visit:
-        return self._visits.setdefault(talk, Visit(self._new_memory()))
+        """It, as another server has left it if there was one."""
+        if talk not in self._visits:
+            known = talk.metadata
+            visit = Visit(self._new_memory(*starmap(Message, known.get("said", ()))))
+            visit.texts.extend(known.get("texts", ()))
+            avatar, text = known.get("asked", visit.asked)
+            visit.asked = avatar, text
+            self._visits[talk] = visit
+        return self._visits[talk]
 
-    def _new_memory(self) -> Memory:
+    def _note(self, talks: Talks, talk: Talk) -> None:
+        talk.metadata = self._visit(talk).facts()
+        talks.note(talk)
+
+    def _new_memory(self, *history: Message) -> Memory:
         assistant = self._settings.assistant
-        return Memory(assistant.instructions, assistant.memory_turns)
+        return Memory(assistant.instructions, assistant.memory_turns, history=history)
 
     def _avatar(self, name: str | None) -> str:
         avatar = self._settings.avatar if not name or name == FORMER_DEFAULT else name
@@ -308,14 +329,15 @@ class PageRoutes:
             raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {avatar[:40]!r}.")
         return avatar
 
-    def _say(self, talk: Talk, text: str) -> None:
+    def _say(self, talks: Talks, talk: Talk, text: str) -> None:
         """Now if somebody watches, otherwise when somebody does."""
         if talk.stream is not None and talk.stream.watched:
             talk.seat.session.feed(ev.UserText(text))
         else:
             self._visit(talk).texts.append(text)
+            self._note(talks, talk)
 
-    async def _watched(self, talk: Talk, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _watched(self, talks: Talks, talk: Talk, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """`pieces`, and with the first of them whatever waited to be said."""
         async for piece in pieces:
             yield piece
@@ -323,6 +345,7 @@ class PageRoutes:
             if texts:
                 talk.seat.session.feed(ev.UserText(" ".join(texts)))
                 texts.clear()
+                self._note(talks, talk)
 
     async def _film(self, request: Request, talk: Talk, text: str) -> str:
         """Make a video file of `text`; returns its name."""
@@ -338,7 +361,7 @@ class PageRoutes:
         track = Track(talk.media.fps, np.array(collector.weights, np.float32))
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="visavis-")
-        path = Path(self._folder.name) / f"{uuid.uuid4().hex}.webm"
+        path = Path(self._folder.name) / f"{talk.id}.{uuid.uuid4().hex}.webm"  # by which it is found
         pcm, drawings = bytes(collector.pcm), collector.drawings
         await anyio.to_thread.run_sync(
             lambda: write_film(path, track, [pcm], talk.media.rate, renderer, drawings=drawings),

@@ -85,6 +85,8 @@ class Sessions:
         """`store` writes conversations down, if there is one; without `limits` nobody is limited; into
         `recordings` sessions are recorded, if they are; with a `directory` they can go on elsewhere."""
         self._directory = directory
+        if directory is not None:
+            directory.own = self._owners
         self.parts, self._store, self._limits, self._recordings = parts, store, limits, recordings
         self._tasks, self.limit, self._patience = tasks, limit, resume_seconds
         self._seats: dict[str, Seat] = {}
@@ -130,8 +132,13 @@ class Sessions:
         if self.full:
             raise Full("SERVER_FULL", "All places are taken; please try again in a minute.")
         most = self._limits.sessions_per_token if self._limits is not None and owner else 0
-        if most and sum(seat.owner == owner for seat in self._seats.values()) >= most:
+        elsewhere = 0 if self._directory is None else self._directory.elsewhere(owner)
+        if most and self._owners()[owner] + elsewhere >= most:
             raise Full("TOO_MANY_SESSIONS", f"You have {most} conversations already; end one of them first.")
+
+    def _owners(self) -> Counter[str]:
+        """How many conversations of whom there are."""
+        return Counter(seat.owner for seat in self._seats.values() if seat.owner)
 
     def open(
         self,
@@ -148,7 +155,7 @@ class Sessions:
         """A new conversation; its agent, `agent` or the server's, is opened in the server's task group.
         `recorded`: those who talk know that it is, where this server does; `carried` is what it goes on with.
         Raises `Full`."""
-        self.check_room(owner)
+        self.check_room(owner if carried is None else "")  # of which there are not more now
         ended, limits = anyio.Event(), self._limits
 
         def on_end() -> None:
@@ -226,13 +233,11 @@ class Sessions:
             seat.expiry = None
         return seat
 
-    def go_on(self, carried: Carried, token: str) -> Seat:
-        """A conversation that was at another server. Raises `Full`."""
+    def go_on(self, carried: Carried, token: str, agent: AgentEngine | None = None) -> Seat:
+        """A conversation that was at another server, with `agent` or the server's. Raises `Full`."""
         begun = carried.begun
         brief, media = carried.brief(self.parts.brief), begun.media
-        seat = self.open(
-            begun.id, token, media, brief, dialect=begun.dialect, owner=begun.owner, carried=carried
-        )
+        seat = self.open(begun.id, token, media, brief, agent, begun.dialect, begun.owner, carried=carried)
         if question := carried.question:
             seat.session.feed(UserText(question))
         return seat

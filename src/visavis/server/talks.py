@@ -125,25 +125,30 @@ class Talks:
             audience.join(seat.session.tape.follower())
         seat.session.attach(audience)
         talk = Talk(seat, audience, known, media, output, avatar, metadata or {}, listed)
-        about = {"output": output, "metadata": talk.metadata, "created": talk.created}
-        self._sessions.describe(talk.id, talk=about, keep=self._patience)
+        self.note(talk)
         return self._keep(talk)
 
     def _keep(self, talk: Talk) -> Talk:
+    def note(self, talk: Talk) -> None:
+        """Other servers are to know what is said about it now."""
+        about = {"output": talk.output, "metadata": talk.metadata, "created": talk.created}
+        self._sessions.describe(talk.id, talk=about, keep=self._patience)
+
         self._talks[talk.id] = talk
         self.touch(talk)
         self._tasks.start_soon(self._watch, talk)
         return talk
 
-    def go_on(self, carried: Carried) -> Talk:
-        """A session that was at another server, whose client is on its way. Raises `Full`."""
+    def go_on(self, carried: Carried, agent: AgentEngine | None = None) -> Talk:
+        """A session that was at another server, whose client is on its way; `agent` instead of the server's.
+        Raises `Full`."""
         begun, known = carried.begun, Record()
         known.recall(carried)
         audience = Audience(known)
-        seat = self._sessions.go_on(carried, new_token())
-        about = begun.talk
+        seat = self._sessions.go_on(carried, new_token(), agent)
+        about, listed = begun.talk, begun.dialect == "api"
         talk = Talk(
-            seat, audience, known, begun.media, about["output"], begun.avatar, about["metadata"], True
+            seat, audience, known, begun.media, about["output"], begun.avatar, about["metadata"], listed
         )
         talk.created = about["created"]
         self._sessions.describe(talk.id, keep=self._patience)

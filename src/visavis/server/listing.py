@@ -1,0 +1,90 @@
+"""The sessions of a caller on all servers together, as a list that is asked for in parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import anyio
+import httpx2
+from starlette.requests import Request
+
+from visavis.errors import VisavisError
+from visavis.server.hop import passed_on
+
+if TYPE_CHECKING:
+    from visavis.server.directory import Replica  # an extra
+
+PART = 100
+"""Sessions that a server tells of at a time."""
+
+
+async def of_others(request: Request, most: int) -> tuple[list[dict[str, Any]], int]:
+    """The caller's sessions on other servers, at least the oldest `most` of each as it tells of them; and how
+    many there are in all. Raises `VisavisError` when a server that is there does not answer."""
+    directory = request.app.state.directory
+    if directory is None or passed_on(request):
+        return [], 0
+    found: list[dict[str, Any]] = []
+    totals: list[int] = []
+    problems: list[VisavisError] = []
+
+    async def ask(replica: Replica) -> None:
+        try:
+            sessions, total = await _of(replica, request, most)
+        except VisavisError as problem:
+            problems.append(problem)
+            return
+        found.extend(sessions)
+        totals.append(total)
+
+    async with anyio.create_task_group() as tasks:
+        for replica in directory.servers - {directory.me}:
+            tasks.start_soon(ask, replica)
+    if problems:
+        raise problems[0]
+    return found, sum(totals)
+
+
+async def _of(replica: Replica, request: Request, most: int) -> tuple[list[dict[str, Any]], int]:
+    from visavis.server.directory import Unknown
+    from visavis.server.relay import Unreachable
+
+    found: list[dict[str, Any]] = []
+    total = most
+    while len(found) < min(most, total):
+        try:
+            part = _read(await _part(replica, request, len(found)))
+        except Unreachable:
+            part = None
+        if part is None:
+            try:
+                gone = not await request.app.state.directory.alive(replica)
+            except Unknown:
+                gone = False
+            if gone:
+                return [], 0
+            raise VisavisError("SERVER_GONE", "Not all servers answer; please try again in a few seconds.")
+        total = part["total"]
+        if not part["sessions"]:
+            break
+        found += part["sessions"]
+    return found, total
+
+
+async def _part(replica: Replica, request: Request, offset: int) -> httpx2.Response:
+    state = request.app.state
+    query = [
+        (name, value) for name, value in request.query_params.multi_items() if name not in ("offset", "limit")
+    ]
+    told = urlencode([*query, ("offset", offset), ("limit", PART)])
+    scope = {**request.scope, "query_string": told.encode()}
+    answer: httpx2.Response = await state.relay.read(
+        replica.address, state.auth.hops.sign(scope, replica.name), scope
+    )
+    return answer
+
+
+def _read(answer: httpx2.Response) -> Any:
+    """The part that was asked for, None when it is not one."""
+    return answer.json() if answer.status_code == 200 else None
