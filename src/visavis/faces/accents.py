@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
-from visavis.faces.framing import Framer, Loudness, Samples, levels
+from visavis.faces.framing import Decibels, Framer, Loudness, Samples, hold, levels
 
 Accents = NDArray[np.float32]
 """float32[n] in 0..1: how strongly each frame is underlined."""
@@ -68,7 +68,7 @@ class LoudAccents:
     """Accents on loud moments, for speech of which nothing but the sound is known."""
 
     def __init__(self, media: Media, seed: int) -> None:
-        self._framer, self._reference = Framer(media), Loudness(media.fps).reference
+        self._framer, self.reference = Framer(media), Loudness(media.fps).reference
         lots = np.random.default_rng((seed % 2**32, 2)).uniform(-1.0, 1.0, LOTS)
         self._lots: list[float] = lots.clip(0.0).tolist()
         self._slot = max(1, round(APART * media.fps))
@@ -77,21 +77,28 @@ class LoudAccents:
         self._waiting: list[float] = []
 
     def feed(self, pcm: bytes, phonemes: Iterable[Phoneme] | None, last: bool) -> None:
-        self.follow(levels([self.frames(pcm, last)]).tolist())
+        follow([self], levels([self.frames(pcm, last)])[None])
 
     def frames(self, pcm: bytes, last: bool) -> tuple[Samples, NDArray[np.intp]]:
         """The frames that are now whole, and their edges."""
         return self._framer(to_float(pcm), last)
 
-    def follow(self, levels: Iterable[float]) -> None:
-        """The loudness of those frames, in decibels."""
-        for level in levels:
-            loud = (level - self._reference.next(level) + LOUD) / LOUD
+    def rise(self, loudness: Iterable[float]) -> None:
+        """How loud each of those frames is, 0..1."""
+        for loud in loudness:
             lot = self._lots[self._heard // self._slot % LOTS]
-            self._accent += self._share * (min(max(loud, 0.0), 1.0) * lot - self._accent)
+            self._accent += self._share * (loud * lot - self._accent)
             self._heard += 1
             self._waiting.append(self._accent)
 
     def take(self, count: int) -> Accents:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return np.array(taken + [0.0] * (count - len(taken)), np.float32)
+
+
+def follow(voices: Sequence[LoudAccents], levels: Decibels) -> None:
+    """Underline what is loud for each of the voices in its frames: float64[lanes, frames]."""
+    reference = hold([voice.reference for voice in voices], levels)
+    loudness = ((levels - reference + LOUD) / LOUD).clip(0.0, 1.0)
+    for voice, loud in zip(voices, loudness.tolist(), strict=True):
+        voice.rise(loud)

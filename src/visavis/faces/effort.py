@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.faces.framing import PeakHold, hold
 from visavis.faces.mel import BANDS, CENTRES, HOPS, RATE, SAMPLES, Features
 
 LOW, HIGH = 500.0, 2500.0
@@ -30,27 +31,32 @@ class Effort:
     """One voice: features -> how far its mouth is open, `ahead` frames (2 or more) behind them."""
 
     def __init__(self, ahead: int) -> None:
-        self._loudest, self._quietest = SILENCE, math.inf
-        self._power = deque([0.0] * (ahead + 1), ahead + 1)
+        self.loudest = PeakHold(FADE / _FPS, SILENCE)
+        self.hush = PeakHold(RISE / _FPS, -math.inf)
+        """The quietest moments, upside down."""
+        self.before = [0.0] * (ahead + 1)
+        """How loud the last frames were."""
 
     def __call__(self, mel: Features) -> NDArray[np.float32]:
         """float32[frames] in 0..`MOST`: 0 rests, 1 is as loud as this voice gets."""
-        return np.array([self.next(power) for power in powers(mel)], np.float32)
-
-    def next(self, power: float) -> float:
-        """One frame's, of its `powers`: a few plain numbers are faster than arrays."""
-        level = 10 * math.log10(power)
-        self._loudest = max(level, self._loudest - FADE / _FPS)
-        self._quietest = min(level, self._quietest + RISE / _FPS)
-        # the frame that is drawn and a half of either neighbour: as long as a mouth takes
-        now = 10 * math.log10((self._power[0] + 2 * self._power[1] + self._power[2]) / 4 + 1e-9)
-        self._power.append(power)
-        shut = max(self._loudest - RANGE, self._quietest + ABOVE_NOISE)
-        return min(max((now - shut) / max(self._loudest - shut, LEAST), 0.0), MOST)
+        found: NDArray[np.float32] = efforts([self], mel[None])[0]
+        return found
 
 
-def powers(mel: Features) -> list[float]:
-    """How loud each frame is between `LOW` and `HIGH`."""
-    bands = np.exp(mel.reshape(-1, HOPS, BANDS)[:, :, _FIRST:_LAST])
-    found: list[float] = bands.sum((1, 2)).tolist()
-    return found
+def efforts(voices: Sequence[Effort], mel: Features) -> NDArray[np.float32]:
+    """The same of many voices, float32[lanes, frames, ...] -> float32[lanes, frames]."""
+    lanes, frames = mel.shape[:2]
+    bands = np.exp(mel.reshape(lanes, frames, HOPS, BANDS)[..., _FIRST:_LAST])
+    power = bands.sum((2, 3)).astype(np.float64)
+    level = 10 * np.log10(power)
+    loudest = hold([voice.loudest for voice in voices], level)
+    quietest = -hold([voice.hush for voice in voices], -level)
+    heard = np.concatenate([[voice.before for voice in voices], power], axis=1)
+    for voice, last in zip(voices, heard[:, frames:].tolist(), strict=True):
+        voice.before = last
+    # the frame that is drawn and a half of either neighbour: as long as a mouth takes
+    around = heard[:, :frames] + 2 * heard[:, 1 : frames + 1] + heard[:, 2 : frames + 2]
+    now = 10 * np.log10(around / 4 + 1e-9)
+    shut = np.maximum(loudest - RANGE, quietest + ABOVE_NOISE)
+    effort: NDArray[np.float64] = (now - shut) / np.maximum(loudest - shut, LEAST)
+    return effort.clip(0.0, MOST).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -50,15 +50,25 @@ class PeakHold:
     """Follows a curve upwards at once and lets it fall by at most `fall` a frame, never below `floor`."""
 
     def __init__(self, fall: float, floor: float) -> None:
-        self._fall, self._floor, self._peak = fall, floor, floor
+        self.fall, self.floor, self.peak = fall, floor, floor
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([self.next(value) for value in values.tolist()], np.float64)
+        held: NDArray[np.float64] = hold([self], values[None])[0]
+        return held
 
-    def next(self, value: float) -> float:
-        """The same of one value: a few plain numbers are faster than arrays."""
-        self._peak = max(value, self._peak - self._fall, self._floor)
-        return self._peak
+
+def hold(peaks: Sequence[PeakHold], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each of `peaks`, which fall alike, makes of its row: float64[len(peaks), n]."""
+    if not values.shape[1]:
+        return values
+    # Beside a ruler that falls with them, peaks stand still.
+    ruler = peaks[0].fall * np.arange(values.shape[1] + 1)
+    before = np.array([[peak.peak] for peak in peaks])
+    still = np.maximum.accumulate(np.concatenate([before, values], axis=1) + ruler, axis=1)
+    held: NDArray[np.float64] = np.maximum(still - ruler, peaks[0].floor)[:, 1:]
+    for peak, last in zip(peaks, held[:, -1].tolist(), strict=True):
+        peak.peak = last
+    return held
 
 
 class Loudness:
@@ -83,9 +93,22 @@ def levels(pieces: Sequence[tuple[Samples, NDArray[np.intp]]]) -> Decibels:
     starts = [edges[:-1] + offset for (_, edges), offset in zip(pieces, offsets.tolist(), strict=True)]
     begins = np.concatenate(starts)
     sizes = np.diff(begins, append=len(samples))
-    power = np.add.reduceat(np.multiply(samples, samples, dtype=np.float64), begins) / sizes
-    loudness: Decibels = 10 * np.log10(power + 10 ** (FLOOR / 10))
-    return loudness
+    power = np.add.reduceat(samples * samples, begins) / sizes
+    return decibels(power)
+
+
+def decibels(power: NDArray[Any]) -> Decibels:
+    """The level of mean squared samples."""
+    level: Decibels = 10 * np.log10(power.astype(np.float64) + 10 ** (FLOOR / 10))
+    return level
+
+
+def alike(keys: Iterable[Hashable]) -> list[list[int]]:
+    """The positions of equal keys: what is alike can be worked out together."""
+    found: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        found.setdefault(key, []).append(index)
+    return list(found.values())
 
 
 def split(values: Any, counts: Sequence[int]) -> list[Any]:

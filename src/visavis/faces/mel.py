@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
@@ -17,6 +15,10 @@ LOWEST, HIGHEST = 60.0, 7600.0
 HOPS = 4
 """Columns in one frame of the net, which runs at 30 frames a second."""
 SAMPLES = HOP * HOPS
+BEFORE = WINDOW - HOP
+"""Samples before a frame that its windows reach back to."""
+AT_ONCE = 64
+"""Columns: whole frames, and few enough that all between sound and bands fits into a core's own cache."""
 
 Features = NDArray[np.float32]
 """float32[frames, HOPS * BANDS]: natural logarithms of band energies."""
@@ -46,45 +48,55 @@ _TAPER = np.hanning(WINDOW).astype(np.float32)
 
 
 class MelStream:
-    """Features of one voice; any number of whole frames at a time."""
+    """The sound of one voice, cut into whole frames for `features`."""
 
     def __init__(self) -> None:
-        self._history = np.zeros(WINDOW - HOP, np.float32)
+        self._heard = np.zeros(BEFORE, np.float32)
+        """What the windows of the next frame reach back to, and the beginning of that frame."""
 
     def __call__(self, samples: Samples) -> Features:
-        """The features of `samples`, a multiple of `SAMPLES` of them at `RATE`."""
-        return features([self.hear(samples)])[0]
+        """The features of the frames that are now whole; `samples` are at `RATE`."""
+        found: Features = features(self.hear(samples)[None])[0]
+        return found
 
-    def hear(self, samples: Samples) -> Samples:
-        """What `features` needs: `samples`, and before them those that its windows reach back to."""
-        heard = np.concatenate([self._history, samples])
-        self._history = heard[len(samples) :]
-        return heard
-
-
-def features(heard: Sequence[Samples]) -> list[Features]:
-    """The features of many voices' frames; voices with the same number of them go together."""
-    found = [np.zeros((0, HOPS * BANDS), np.float32)] * len(heard)
-    for size in {len(samples) for samples in heard if len(samples) >= WINDOW}:
-        lanes = [lane for lane, samples in enumerate(heard) if len(samples) == size]
-        features = _features(np.stack([heard[lane] for lane in lanes]))
-        for lane, each in zip(lanes, features, strict=True):
-            found[lane] = each
-    return found
+    def hear(self, samples: Samples, last: bool = False) -> Samples:
+        """The frames that are now whole, and in front of them the `BEFORE` samples that their windows reach
+        back to. With `last`, the frame in progress is filled up with silence."""
+        heard = np.concatenate([self._heard, samples])
+        rest = (len(heard) - BEFORE) % SAMPLES
+        if last and rest:
+            heard = np.concatenate([heard, np.zeros(SAMPLES - rest, np.float32)])
+            rest = 0
+        end = len(heard) - rest
+        self._heard = heard[end - BEFORE :].copy()
+        return heard[:end]
 
 
-def _features(heard: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of voices of one length, float32[lanes, samples] -> float32[lanes, frames, HOPS * BANDS]."""
-    lanes, count = len(heard), (heard.shape[1] - WINDOW) // HOP + 1
+def features(heard: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of voices of one length, each as `MelStream.hear` gives it: float32[lanes, BEFORE + samples] ->
+    float32[lanes, frames, HOPS * BANDS]."""
+    lanes, count = len(heard), (heard.shape[1] - BEFORE) // HOP
     row, step = heard.strides
-    views = np.lib.stride_tricks.as_strided(heard, (lanes, count, WINDOW), (row, HOP * step, step))
-    windows = np.zeros((lanes, count, FFT), np.float32)
-    np.multiply(views, _TAPER, out=windows[:, :, :WINDOW])
-    spectrum = rfft(windows)[:, :, : len(_FILTERS)]
+    windows = np.lib.stride_tricks.as_strided(heard, (lanes, count, WINDOW), (row, HOP * step, step))
+    bands = np.empty((lanes, count, BANDS), np.float32)
+    together = max(1, AT_ONCE // max(1, count))
+    for lane in range(0, lanes, together):
+        for column in range(0, count, AT_ONCE):
+            part = slice(lane, lane + together), slice(column, column + AT_ONCE)
+            bands[part] = _bands(windows[part])
+    bands += np.float32(1e-6)
+    return np.log(bands, out=bands).reshape(lanes, -1, HOPS * BANDS)
+
+
+def _bands(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Energies: float32[lanes, columns, WINDOW] -> float32[lanes, columns, BANDS]."""
+    lanes, columns = windows.shape[:2]
+    tapered = np.empty((lanes, columns, FFT), np.float32)
+    np.multiply(windows, _TAPER, out=tapered[:, :, :WINDOW])
+    tapered[:, :, WINDOW:] = 0
+    spectrum = rfft(tapered)[:, :, : len(_FILTERS)]
     power = spectrum.real**2
     power += spectrum.imag**2
     # One small product per frame: BLAS would spread a large one over all cores and spin on them.
-    bands = power.reshape(-1, HOPS, len(_FILTERS)) @ _FILTERS
-    bands += np.float32(1e-6)
-    result: NDArray[np.float32] = np.log(bands, out=bands).reshape(lanes, -1, HOPS * BANDS)
-    return result
+    bands: NDArray[np.float32] = power.reshape(-1, HOPS, len(_FILTERS)) @ _FILTERS
+    return bands.reshape(lanes, columns, BANDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 from visavis.arkit import COUNT, INDEX, Weights
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
-from visavis.faces.effort import Effort, powers
-from visavis.faces.framing import FLOOR, Framer, Loudness, PeakHold, Samples, levels, split
-from visavis.faces.mel import BANDS, HOPS, RATE, Features, MelStream, features
+from visavis.faces.effort import Effort, efforts
+from visavis.faces.framing import FLOOR, Loudness, PeakHold, Samples, alike, decibels, hold
+from visavis.faces.mel import BEFORE, RATE, SAMPLES, Features, MelStream, features
 from visavis.faces.retiming import Retiming
 from visavis.faces.viseme_table import CHANNELS
 from visavis.settings import Settings
@@ -57,18 +56,19 @@ GATE_FALL = 240.0
 
 
 class NetStream:
-    """One voice: audio -> native frames -> features -> net -> gate -> frames of the media."""
+    """What is remembered of one voice: audio -> native frames -> features -> net -> gate -> frames of the
+    media."""
 
     def __init__(self, net: Any, media: Media) -> None:
         self._net = net
         self._resample = None if media.rate == RATE else soxr.ResampleStream(media.rate, RATE, 1)
-        self._frames, self.mel = Framer(NATIVE), MelStream()
-        self._reference = Loudness(NATIVE.fps).reference
-        self._gate = PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
+        self._mel = MelStream()
+        self.reference = Loudness(NATIVE.fps).reference
+        self.gate = PeakHold(GATE_FALL / NATIVE.fps, FLOOR)
         self.state = np.zeros(net.get_inputs()[1].shape[1], np.float32)
-        self._effort = Effort(LOOK_AHEAD)
-        self._heard = np.zeros((0, HOPS * BANDS), np.float32)
-        self._opening: list[float] = []
+        self.effort = Effort(LOOK_AHEAD)
+        self.last: tuple[Features, float] | None = None
+        """The features of the last frame, and how far the gate was open at it."""
         self._early = LOOK_AHEAD
         self._retime = None if media == NATIVE else Retiming(NATIVE.fps, media)
 
@@ -76,29 +76,11 @@ class NetStream:
         """The frames `LOOK_AHEAD` behind the audio; after `last`, all."""
         return feed_all(self._net, [self], [(pcm, last)])[0]
 
-    def native(self, samples: Samples, last: bool) -> tuple[Samples, NDArray[np.intp]]:
-        """The native frames that are now whole, and their edges."""
+    def hear(self, samples: Samples, last: bool) -> Samples:
+        """The native frames that are now whole, as `features` needs them."""
         if self._resample is not None:
             samples = self._resample.resample_chunk(samples, last=last)
-        return self._frames(samples, last)
-
-    def lead_out(self, mel: Features, last: bool) -> Features:
-        """What the net hears: the features of the new frames; the end is told as the last frame going on."""
-        self._heard = mel[-1:] if len(mel) else self._heard
-        return np.concatenate([mel, np.repeat(self._heard, LOOK_AHEAD, 0)]) if last else mel
-
-    def openings(self, levels: list[float], last: bool) -> list[float]:
-        """How far the gate is open, 0..1, at each of the new frames' loudness."""
-        opened = [self._open(level) for level in levels]
-        self._opening = opened[-1:] or self._opening
-        return opened + self._opening * LOOK_AHEAD if last else opened
-
-    def _open(self, level: float) -> float:
-        silence = max(self._reference.next(level) - GATE_DEPTH, GATE_FLOOR)
-        return min(max((self._gate.next(level) - silence) / GATE_RANGE, 0.0), 1.0)
-
-    def efforts(self, powers: list[float]) -> list[float]:
-        return [self._effort.next(power) for power in powers]
+        return self._mel.hear(samples, last)
 
     def retimed(self, weights: Weights, samples: int, last: bool) -> Weights:
         """The frames of the media that these native ones decide, without those that were looked ahead for."""
@@ -110,47 +92,60 @@ class NetStream:
 def feed_all(net: Any, streams: Sequence[NetStream], pieces: Sequence[tuple[bytes, bool]]) -> list[Weights]:
     """What `feed` of each stream returns for its piece: (pcm, last). Different streams only.
 
-    A few frames cost nearly as much as many: whatever has no memory is done for all of them at once.
+    A few frames cost nearly as much as many: those who have the same number of them go together.
     """
-    lasts = [last for _, last in pieces]
     samples = [to_float(pcm) for pcm, _ in pieces]
-    frames = [stream.native(x, last) for stream, x, last in zip(streams, samples, lasts, strict=True)]
-    counts = [len(edges) - 1 for _, edges in frames]
-    mels = features([stream.mel.hear(whole) for stream, (whole, _) in zip(streams, frames, strict=True)])
-    heard = [stream.lead_out(mel, last) for stream, mel, last in zip(streams, mels, lasts, strict=True)]
-    loud = split(levels(frames).tolist(), counts)
-    opening = [s.openings(level, last) for s, level, last in zip(streams, loud, lasts, strict=True)]
-    rows = [len(mel) for mel in heard]
-    mel = np.concatenate(heard)
-    power = split(powers(mel), rows)
-    effort = [stream.efforts(each) for stream, each in zip(streams, power, strict=True)]
-    gate, force = (np.array([*chain.from_iterable(x)], np.float32)[:, None] for x in (opening, effort))
-    weights = np.clip(_shapes_of(net, streams, heard) * gate * _GAINS, 0.0, 1.0)
-    moved = split(_opened(weights, force * gate), rows)
+    lasts = [last for _, last in pieces]
+    heard = [stream.hear(x, last) for stream, x, last in zip(streams, samples, lasts, strict=True)]
+    found: list[Weights] = [np.zeros((0, COUNT), np.float32)] * len(streams)
+    begun = [len(x) > BEFORE or stream.last is not None for stream, x in zip(streams, heard, strict=True)]
+    for lanes in alike(zip(map(len, heard), lasts, begun, strict=True)):
+        if begun[lanes[0]]:
+            voices, sound = [streams[lane] for lane in lanes], np.stack([heard[lane] for lane in lanes])
+            for lane, weights in zip(lanes, _move(net, voices, sound, lasts[lanes[0]]), strict=True):
+                found[lane] = weights
     return [
-        stream.retimed(each, len(x), last)
-        for stream, each, x, last in zip(streams, moved, samples, lasts, strict=True)
+        stream.retimed(weights, len(x), last)
+        for stream, weights, x, last in zip(streams, found, samples, lasts, strict=True)
     ]
 
 
-def _shapes_of(net: Any, streams: Sequence[NetStream], heard: Sequence[Features]) -> Weights:
-    """What the net makes of each stream's features, one after another: lanes of one length go together."""
-    found: list[Weights] = [np.zeros((0, COUNT), np.float32)] * len(streams)
-    for count in {len(mel) for mel in heard if len(mel)}:
-        lanes = [lane for lane, mel in enumerate(heard) if len(mel) == count]
-        mel, state = (np.stack(x) for x in zip(*((heard[i], streams[i].state) for i in lanes), strict=True))
-        shapes, after = net.run(None, {"mel": mel, "state": state})
-        for row, lane in enumerate(lanes):
-            # A copy, or one long turn would keep the states of all that it was moved with.
-            found[lane], streams[lane].state = shapes[row], after[row].copy()
-    return np.concatenate(found)
+def _move(net: Any, voices: Sequence[NetStream], sound: NDArray[np.float32], last: bool) -> Weights:
+    """What the net makes of the new frames of each voice: float32[lanes, BEFORE + samples] ->
+    float32[lanes, frames, 52]."""
+    mel, opening = features(sound), _openings(voices, sound)
+    if mel.shape[1]:
+        for voice, *end in zip(voices, mel[:, -1].copy(), opening[:, -1].tolist(), strict=True):
+            voice.last = end[0], end[1]
+    if last:  # the end is told as the last frame going on
+        ends = [voice.last for voice in voices if voice.last is not None]
+        mel = np.concatenate([mel, *[np.stack([heard for heard, _ in ends])[:, None]] * LOOK_AHEAD], axis=1)
+        opening = np.concatenate([opening, *[np.array([[open_] for _, open_ in ends])] * LOOK_AHEAD], axis=1)
+    if not mel.shape[1]:
+        return np.zeros((len(voices), 0, COUNT), np.float32)
+    gate = opening[..., None].astype(np.float32)
+    force = efforts([voice.effort for voice in voices], mel)[..., None]
+    shapes, after = net.run(None, {"mel": mel, "state": np.stack([voice.state for voice in voices])})
+    for voice, state in zip(voices, after, strict=True):
+        # A copy, or one long turn would keep the states of all that it was moved with.
+        voice.state = state.copy()
+    return _opened(np.clip(shapes * gate * _GAINS, 0.0, 1.0), force * gate)
+
+
+def _openings(voices: Sequence[NetStream], sound: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far each voice's gate is open, 0..1, at its new frames."""
+    frames = sound[:, BEFORE:].reshape(len(sound), -1, SAMPLES)
+    level = decibels((frames * frames).mean(2))
+    silence = np.maximum(hold([voice.reference for voice in voices], level) - GATE_DEPTH, GATE_FLOOR)
+    free: NDArray[np.float64] = (hold([voice.gate for voice in voices], level) - silence) / GATE_RANGE
+    return free.clip(0.0, 1.0)
 
 
 def _opened(weights: Weights, effort: NDArray[np.float32]) -> Weights:
-    """The weights with a share of their opening from `effort`, float32[n, 1], unless lips are closed."""
-    closed = np.minimum(weights[:, _CLOSE] / np.maximum(weights[:, _JAW], 1e-3), 1.0)
+    """The weights with a share of their opening from `effort`, float32[..., 1], unless lips are closed."""
+    closed = np.minimum(weights[..., _CLOSE] / np.maximum(weights[..., _JAW], 1e-3), 1.0)
     weights = weights * _HEARD + effort * (1 - closed) * _EFFORT
-    weights[:, _CLOSE] = weights[:, _JAW] * closed
+    weights[..., _CLOSE] = weights[..., _JAW] * closed
     return weights
 
 

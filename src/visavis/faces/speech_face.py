@@ -15,8 +15,8 @@ from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
 from visavis.events import Animate, Animated, Drawing, Emotion, Phoneme
 from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, ManyVoices, PictureEngine
-from visavis.faces.accents import LoudAccents, StressAccents
-from visavis.faces.framing import Samples, levels, split
+from visavis.faces.accents import LoudAccents, StressAccents, follow
+from visavis.faces.framing import Samples, alike, levels, split
 from visavis.faces.life import Life, enliven
 from visavis.meters import Meter, stage
 from visavis.plugins import close, load
@@ -223,9 +223,9 @@ def _hear(accents: Sequence[StressAccents | LoudAccents], pieces: Sequence[Piece
             each.feed(pcm, phonemes, last)
     if loud:
         heard = [frames for _, frames in loud]
-        known = split(levels(heard).tolist(), [len(edges) - 1 for _, edges in heard])
-        for (each, _), values in zip(loud, known, strict=True):
-            each.follow(values)
+        known = split(levels(heard), [len(edges) - 1 for _, edges in heard])
+        for lanes in alike(map(len, known)):
+            follow([loud[lane][0] for lane in lanes], np.stack([known[lane] for lane in lanes]))
 
 
 def _checked(weights: Weights, due: int, last: bool) -> Weights:
