@@ -11,7 +11,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from visavis.cli import stage
 from visavis.server.protocol import HEAD_SECONDS, LARGEST_HEAD, http_protocol
+from visavis.settings import Settings
 
 BODY_SECONDS = 60.0
 
@@ -46,10 +48,10 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def connected() -> tuple[HttpToolsProtocol, Line]:
+async def connected(protocol: type[HttpToolsProtocol] | None = None) -> tuple[HttpToolsProtocol, Line]:
     config = Config(answer, lifespan="off", log_config=None, timeout_keep_alive=5)
     config.load()
-    line, server = Line(), http_protocol(BODY_SECONDS)(config, ServerState(), {})
+    line, server = Line(), (protocol or http_protocol(BODY_SECONDS))(config, ServerState(), {})
     server.connection_made(line)
     return server, line
 
@@ -70,6 +72,17 @@ def test_somebody_who_says_nothing_is_hung_up_on() -> None:
         await asyncio.sleep(HEAD_SECONDS - 0.001)
         assert line.cut_at is None
         await asyncio.sleep(0.002)
+        assert line.cut_at == HEAD_SECONDS
+
+    run(main())
+
+
+def test_a_stage_that_is_served_by_itself_hangs_up_too() -> None:
+    protocol: Any = stage.listening(answer, Settings()).http
+
+    async def main() -> None:
+        _, line = await connected(protocol)
+        await asyncio.sleep(HEAD_SECONDS + 0.001)
         assert line.cut_at == HEAD_SECONDS
 
     run(main())

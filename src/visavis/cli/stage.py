@@ -6,7 +6,7 @@ import ipaddress
 import os
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from visavis import logs
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
 from visavis.errors import ConfigurationError
+from visavis.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
 
 app = typer.Typer(help="Run a stage of the embedded agent in a process of its own.", no_args_is_help=True)
 
@@ -49,9 +54,26 @@ def serve(
         with closing(bind(host, port)) as sock:
             application = StageServer(kind, settings).app()
             typer.echo(f"The stage {kind} is at http://{host}:{sock.getsockname()[1]}", err=True)
-            server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
+            server = uvicorn.Server(listening(application, settings))
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[sock])
+
+
+def listening(application: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How it is served: nobody who sends slowly is waited for, and nobody says where they are from."""
+    import uvicorn
+
+    from visavis.server.protocol import http_protocol
+
+    return uvicorn.Config(
+        application,
+        http=http_protocol(settings.limits.upload_seconds),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
 
 
 def _loopback(host: str) -> bool:

@@ -83,8 +83,10 @@ class StageServer:
 
     # -- requests --------------------------------------------------------------------------------------------
     async def _guarded(self, answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
-        said = request.headers.get("authorization", "")
-        if self._token and not hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode()):
+        said, ours = request.headers.getlist("authorization"), f"Bearer {self._token}".encode()
+        if "origin" in request.headers:
+            return _error(403, "FORBIDDEN", "A stage is for servers, not for pages.")
+        if self._token and not (len(said) == 1 and hmac.compare_digest(said[0].encode(), ours)):
             return _error(401, "UNAUTHORIZED", "The secret is missing or wrong.")
         if len(self.workers.queue) >= MOST_WAITING:
             return _error(503, "STAGE_BUSY", f"The stage {self.kind!r} has too much to do.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from fastapi import Request
 
 from visavis import events as ev
 from visavis.errors import VisavisError
+from visavis.security.callers import caller
+from visavis.server.auth import Auth
 from visavis.server.talks import Talk, Talks
 from visavis.settings import WebRtcSettings
 
@@ -22,7 +25,8 @@ MAX_BYTES = 64 << 10
 
 
 async def connect(request: Request, talks: Talks, talk: Talk, settings: WebRtcSettings) -> tuple[Peer, str]:
-    """A peer of the session, which takes the place of the one before, and the answer to its offer.
+    """A peer of the session, which takes the place of the one before, and the answer to its offer. When the
+    token is revoked that it came with, it ends.
 
     Raises `VisavisError`: NOT_SDP, TOO_LARGE, BAD_OFFER, ICE_FAILED, or MISSING_EXTRA.
     """
@@ -35,8 +39,15 @@ async def connect(request: Request, talks: Talks, talk: Talk, settings: WebRtcSe
 
     stream = await talks.stream(talk)
     peer: Peer = webrtc.Peer(talk.media, talks.size, settings.ice_servers, hear)
-    answer = await peer.answer(offer)
-    talks.show(talk, peer, stream)
+    auth: Auth = request.app.state.auth
+
+    async def cut(reason: str) -> None:
+        peer.close()
+
+    with ExitStack() as kept:
+        kept.enter_context(auth.opened(caller(request).claims, cut))
+        answer = await peer.answer(offer)
+        talks.show(talk, peer, stream, kept.pop_all())
     return peer, answer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +209,9 @@ class Talks:
             talk.stream = self._pictures.stream(portrait)
         return talk.stream
 
-    def show(self, talk: Talk, peer: Peer, stream: LiveStream) -> None:
-        """From now on `peer` watches the stream of the session, instead of the one before."""
+    def show(self, talk: Talk, peer: Peer, stream: LiveStream, kept: AbstractContextManager[Any]) -> None:
+        """From now on `peer` watches the stream of the session, instead of the one before; `kept` is left
+        when it has gone."""
         if talk.peer is not None:
             talk.peer.close()
         talk.peer = peer
@@ -217,15 +219,18 @@ class Talks:
             stream.join(peer)
         else:  # it has ended meanwhile
             peer.close()
-        self._tasks.start_soon(self._serve, talk, peer, stream)
+        self._tasks.start_soon(self._serve, talk, peer, stream, kept)
 
-    async def _serve(self, talk: Talk, peer: Peer, stream: LiveStream) -> None:
-        try:
-            await peer.run()
-        finally:
-            stream.leave(peer)
-            if talk.peer is peer:
-                talk.peer = None
+    async def _serve(
+        self, talk: Talk, peer: Peer, stream: LiveStream, kept: AbstractContextManager[Any]
+    ) -> None:
+        with kept:
+            try:
+                await peer.run()
+            finally:
+                stream.leave(peer)
+                if talk.peer is peer:
+                    talk.peer = None
 
     def touch(self, talk: Talk) -> None:
         """Something happens in it."""

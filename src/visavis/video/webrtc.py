@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from visavis import events as ev
 from visavis.audio import BYTES, Media
 from visavis.errors import VisavisError
+from visavis.security.limits import Bucket
 from visavis.settings import IceServerSettings
 from visavis.video import Picture, Size
 from visavis.video.yuv import Yuv
@@ -41,6 +42,9 @@ ANSWER_SECONDS = 10.0
 CONNECT_SECONDS = 20.0
 """A peer that has not connected by then is given up; one that is lost later is noticed in half a minute."""
 CLOSE_SECONDS = 5.0
+PACKETS = 300
+"""A second that a peer may send, on average over `BURST_SECONDS`; a microphone and its reports have 60."""
+BURST_SECONDS = 10
 PICTURES_WAIT, SOUND_WAIT = 2, 25
 """Pictures, and packets of sound, that may wait to be sent; then the oldest are left out."""
 PACKET_MS = 20
@@ -183,6 +187,7 @@ class Peer:
         """Serve the peer until it leaves, is lost, or is to `close`."""
         try:
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch)
                 if self._microphone is not None:
                     tasks.start_soon(self._listen, self._microphone)
                 with anyio.move_on_after(CONNECT_SECONDS):
@@ -224,6 +229,19 @@ class Peer:
                 self._decided.set()
             case "failed" | "closed":
                 self.close()
+
+    async def _watch(self) -> None:
+        """Hang up on who sends more than peers do: each packet takes time, whether it is sound or not."""
+        allowed, counted = Bucket(PACKETS, PACKETS * BURST_SECONDS, anyio.current_time()), 0
+        while True:
+            await anyio.sleep(1)
+            report = await self._connection.getStats()
+            packets = sum(each.packetsReceived for each in report.values() if each.type == "transport")
+            if not allowed.take(packets - counted, anyio.current_time()):
+                _log.warning("a peer was disconnected that sends too much", packets=packets)
+                self.close()
+                return
+            counted = packets
 
     async def _listen(self, microphone: MediaStreamTrack) -> None:
         rate = 0
