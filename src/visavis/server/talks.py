@@ -129,12 +129,12 @@ class Talks:
         self.note(talk)
         return self._keep(talk)
 
-    def _keep(self, talk: Talk) -> Talk:
     def note(self, talk: Talk) -> None:
         """Other servers are to know what is said about it now."""
         about = {"output": talk.output, "metadata": talk.metadata, "created": talk.created}
         self._sessions.describe(talk.id, talk=about, keep=self._patience)
 
+    def _keep(self, talk: Talk) -> Talk:
         self._talks[talk.id] = talk
         self.touch(talk)
         self._tasks.start_soon(self._watch, talk)
