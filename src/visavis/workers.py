@@ -1,19 +1,35 @@
-"""Threads for models: a bounded number, so that many conversations share the machine in turn."""
+"""Threads for models: a bounded number, so that many conversations share the machine in turn.
+
+A call that does not return keeps its thread for ever: nobody can end a thread. Its caller is let go after
+`STUCK`, so that its conversation can end; when all threads are lost that way, callers are refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from visavis.deadlines import Deadlines
+from visavis.errors import VisavisError
 
 T = TypeVar("T")
 SMOOTHING = 0.1
 """Weight of the latest call in what calls take."""
+STUCK = 300.0
+"""Seconds after which a call is not expected to return any more; a large model may take minutes to load."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call(Generic[T]):
+    began: float
+    thread: asyncio.Future[T]
+    over: asyncio.Future[None]
+    """Done when the thread is, or its caller need not wait for it any longer."""
 
 
 class Workers:
@@ -23,6 +39,7 @@ class Workers:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._running = 0
+        self._calls: set[_Call[Any]] = set()
         self.queue: Deadlines[asyncio.Future[None]] = Deadlines()
         self._seconds = 0.0
 
@@ -30,6 +47,26 @@ class Workers:
     def idle(self) -> bool:
         """Nothing is running."""
         return self._running == 0
+
+    def lost(self) -> int:
+        """How many threads have a call that does not return. Whoever waits for one is let go, so somebody has
+        to ask now and then."""
+        if not self._calls:
+            return 0
+        now = asyncio.get_running_loop().time()
+        lost = [call for call in self._calls if call.began < now - STUCK]
+        for call in lost:
+            if not call.over.done():
+                call.over.set_result(None)
+        while len(lost) >= self._limit and (place := self.queue.take(now)) is not None:
+            place.set_exception(_nobody())
+        return len(lost)
+
+    def problems(self) -> list[str]:
+        """What an operator has to mend."""
+        return (
+            [] if self.lost() < self._limit else ["MODELS_STUCK: models do not answer; restart the server."]
+        )
 
     def delay(self, due: float) -> float:
         """Seconds until all that waits and is due before then will have begun, from what the last calls
@@ -40,23 +77,39 @@ class Workers:
         """`call(*arguments)` in a thread. A caller that is cancelled while it waits gives up its place; later
         it waits until the thread is free again.
 
-        `due`: when the result is needed, by the loop's clock; None is now.
+        `due`: when the result is needed, by the loop's clock; None is now. Raises `VisavisError` when the
+        call does not return, or no thread is left.
         """
         loop = asyncio.get_running_loop()
         await self._place(loop.time() if due is None else due)
-        began = loop.time()
-        try:
-            # A limiter of its own: the shared default one of 40 threads must never be the narrower.
-            result = await anyio.to_thread.run_sync(call, *arguments, limiter=anyio.CapacityLimiter(1))
-        finally:
-            weight = max(SMOOTHING, 1 / self.queue.jobs)
-            self._seconds += weight * (loop.time() - began - self._seconds)
-            self._leave()
+        # A limiter of its own: the shared default one of 40 threads must never be the narrower.
+        work = anyio.to_thread.run_sync(call, *arguments, limiter=anyio.CapacityLimiter(1))
+        running = _Call(loop.time(), asyncio.ensure_future(work), loop.create_future())
+        self._calls.add(running)
+        running.thread.add_done_callback(lambda _: self._returned(running))
+        with anyio.CancelScope(shield=True):
+            await running.over
+        if not running.thread.done():
+            raise VisavisError("MODEL_STUCK", f"A model has not answered for {STUCK:g} s.")
+        result = running.thread.result()
         await checkpoint_if_cancelled()
         return result
 
+    def _returned(self, call: _Call[Any]) -> None:
+        """A thread is free again."""
+        if not call.thread.cancelled():
+            call.thread.exception()  # looked at, although its caller may be gone
+        self._calls.discard(call)
+        if not call.over.done():
+            call.over.set_result(None)
+        weight = max(SMOOTHING, 1 / self.queue.jobs)
+        self._seconds += weight * (asyncio.get_running_loop().time() - call.began - self._seconds)
+        self._leave()
+
     async def _place(self, due: float) -> None:
         """Wait for a thread."""
+        if self.lost() >= self._limit:
+            raise _nobody()
         loop = asyncio.get_running_loop()
         place = loop.create_future()
         self.queue.put(due, place, lambda: not place.done(), loop.time())
@@ -78,3 +131,7 @@ class Workers:
         while self._running < self._limit and (place := self.queue.take(now)) is not None:
             self._running += 1
             place.set_result(None)
+
+
+def _nobody() -> VisavisError:
+    return VisavisError("MODELS_STUCK", "The models of this server do not answer; it must be restarted.")

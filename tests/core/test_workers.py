@@ -12,7 +12,8 @@ import anyio
 import pytest
 from tests import vtime
 
-from visavis.workers import Workers
+from visavis.errors import VisavisError
+from visavis.workers import STUCK, Workers
 
 
 def test_no_more_calls_at_once_than_the_limit() -> None:
@@ -159,3 +160,55 @@ def test_the_delay_follows_from_what_calls_took_and_who_goes_before(monkeypatch:
         return delays
 
     assert vtime.run(main()) == pytest.approx([0.0, 0.0, 0.0, 0.5, 2.0])
+
+
+class Asked:
+    """Somebody who waits for a call, and what became of it."""
+
+    def __init__(self, workers: Workers, call: Callable[[], Any]) -> None:
+        self.task = asyncio.ensure_future(self._ask(workers, call))
+
+    async def _ask(self, workers: Workers, call: Callable[[], Any]) -> Any:
+        try:
+            return await workers.run(call)
+        except VisavisError as error:
+            return error.code
+
+
+def test_a_call_that_never_returns_takes_its_thread_along_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads are stood for by futures, so that nothing hangs beside the virtual clock."""
+
+    async def thread(call: Callable[[], Any], *, limiter: anyio.CapacityLimiter) -> Any:
+        found = call()
+        return await found if isinstance(found, asyncio.Future) else found
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", thread)
+
+    async def main() -> None:
+        workers, free = Workers(2), [asyncio.get_running_loop().create_future() for _ in range(2)]
+        first = Asked(workers, lambda: free[0])
+        await asyncio.sleep(STUCK - 1)
+        assert workers.lost() == 0
+        assert await Asked(workers, lambda: "another thread").task == "another thread"
+        second = Asked(workers, lambda: free[1])
+        await asyncio.sleep(2)
+        assert (workers.lost(), workers.problems()) == (1, [])
+        assert await first.task == "MODEL_STUCK"
+        waiting = Asked(workers, lambda: "in vain")
+        await asyncio.sleep(STUCK)
+        assert not waiting.task.done()
+        assert workers.lost() == 2
+        assert [await each.task for each in (second, waiting)] == ["MODEL_STUCK", "MODELS_STUCK"]
+        assert await Asked(workers, lambda: "in vain").task == "MODELS_STUCK"
+        assert "MODELS_STUCK" in workers.problems()[0]
+        free[0].set_result(None)  # it returns after all
+        await asyncio.sleep(0.1)
+        assert (workers.lost(), workers.problems()) == (1, [])
+        assert await Asked(workers, lambda: "again").task == "again"
+        free[1].set_exception(ValueError("late"))
+        await asyncio.sleep(0.1)
+        assert workers.lost() == 0 and workers.idle
+
+    vtime.run(main())

@@ -80,7 +80,7 @@ class Cascade:
             "demo_brain": self.names["llm"] == DEMO_BRAIN,
             "workers": workers.queue.status(),
             "excuses": self.stages.excuse.count,
-            "problems": problems,
+            "problems": [*problems, *workers.problems()],
         }
 
 

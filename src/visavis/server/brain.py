@@ -57,10 +57,19 @@ class Brain:
 
     def queues(self) -> dict[str, Deadlines[Any]]:
         """Those in which calls of models wait, by name; an engine may have one of its own."""
-        own = {kind: getattr(engine, "workers", None) for kind, engine in self._loaded.items()}
-        return {"models": self.workers.queue} | {
-            kind: workers.queue for kind, workers in own.items() if isinstance(workers, Workers)
+        own = {kind: workers.queue for kind, workers in self._own().items()}
+        return {"models": self.workers.queue} | own
+
+    def stuck(self) -> dict[str, int]:
+        """Threads whose model does not return, by the name of their queue."""
+        return {"models": self.workers.lost()} | {
+            kind: workers.lost() for kind, workers in self._own().items()
         }
+
+    def _own(self) -> dict[str, Workers]:
+        """The threads of engines that have some of their own."""
+        own = {kind: getattr(engine, "workers", None) for kind, engine in self._loaded.items()}
+        return {kind: workers for kind, workers in own.items() if isinstance(workers, Workers)}
 
     async def aclose(self) -> None:
         """Close what was loaded here."""
