@@ -21,6 +21,7 @@ from visavis.echo import SPOKEN_AGO
 from visavis.emotions import read
 from visavis.errors import VisavisError
 from visavis.languages import ENGLISH, NO_ANSWER
+from visavis.needed import need
 from visavis.stages import LISTEN_RATE, Message, Speech, StreamedTextToSpeech
 from visavis.stages.looked_up import said_before, told
 from visavis.tools import Tool
@@ -149,6 +150,7 @@ class Reply:
     async def run(self, messages: Sequence[Message]) -> None:
         """Answer `messages`; never raises."""
         self._asked = _now()
+        need(self._asked)
         with self._scope:
             try:
                 clauses, text = anyio.create_memory_object_stream[str](LONGEST_TEXT)
@@ -270,6 +272,7 @@ class Reply:
             emotions.setdefault(0, self._next_emotion)
         self._next_emotion = emotions.pop(len(written), None)
         text = " ".join(written)
+        need(self._due())
         async with aclosing(self._spoken(text, self._listener)) as pieces:
             async for speech, heard_as in pieces:
                 if speech.pcm:

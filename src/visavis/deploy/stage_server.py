@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -121,15 +122,16 @@ class StageServer:
 
     async def _llm(self, request: Request) -> Response:
         asked = wire.QUESTION.validate_json(await _body(request))
-        return _stream(request, self._thought(asked))
+        return _stream(request, self._thought(asked), _patience(request))
 
     async def _tts(self, request: Request) -> Response:
         asked = wire.SAYING.validate_json(await _body(request))
-        return _stream(request, self._said(asked))
+        return _stream(request, self._said(asked, _due(request)), _patience(request))
 
     async def _run(self, request: Request, call: Callable[..., T], *arguments: Any) -> T:
-        """`call` in a thread, unless whoever asked leaves while it waits for one."""
-        found: T = await _unless_gone(request, self.workers.run(call, *arguments))
+        """`call` in a thread, unless whoever asked leaves, or would have, while it waits for one."""
+        due, patience = _due(request), _patience(request)
+        found: T = await _unless_gone(request, self.workers.run(call, *arguments, due=due), patience)
         return found
 
     # -- answers in pieces -----------------------------------------------------------------------------------
@@ -138,11 +140,11 @@ class StageServer:
             async for piece in pieces:
                 yield wire.written(wire.Line(text=piece) if isinstance(piece, str) else wire.Line(call=piece))
 
-    async def _said(self, asked: wire.Saying) -> AsyncGenerator[bytes, None]:
+    async def _said(self, asked: wire.Saying, due: float) -> AsyncGenerator[bytes, None]:
         voice = await self._voice(asked.avatar)
         language = asked.language if asked.language in self.engine.languages else None
         if not isinstance(voice, StreamedTextToSpeech):
-            speech: Speech = await self.workers.run(voice, asked.text, language)
+            speech: Speech = await self.workers.run(voice, asked.text, language, due=due)
             yield wire.spoken(speech)
             return
         async with aclosing(voice.stream(asked.text, language)) as pieces:
@@ -157,11 +159,21 @@ class StageServer:
         return self._voices.get(avatar, self.engine)
 
 
-def _stream(request: Request, pieces: AsyncGenerator[bytes, None]) -> Response:
+def _due(request: Request) -> float:
+    """When the answer is needed, by the loop's clock. Raises `ValueError`."""
+    return asyncio.get_running_loop().time() + wire.seconds(request.headers.get(wire.DUE, "0"))
+
+
+def _patience(request: Request) -> float:
+    """Seconds after which nobody waits for the answer. Raises `ValueError`."""
+    return wire.seconds(request.headers.get(wire.PATIENCE, str(wire.MOST_SECONDS)))
+
+
+def _stream(request: Request, pieces: AsyncGenerator[bytes, None], patience: float) -> Response:
     async def answered() -> AsyncGenerator[bytes, None]:
         try:
             async with aclosing(pieces):
-                while (piece := await _unless_gone(request, anext(pieces, None))) is not None:
+                while (piece := await _unless_gone(request, anext(pieces, None), patience)) is not None:
                     yield piece
             yield wire.written(wire.Line(end=True))
         except ClientDisconnect:
@@ -176,18 +188,23 @@ def _stream(request: Request, pieces: AsyncGenerator[bytes, None]) -> Response:
     return StreamingResponse(answered(), media_type="application/octet-stream")
 
 
-async def _unless_gone(request: Request, work: Any) -> Any:
-    """What `work` returns; raises `ClientDisconnect` when whoever asked has left before."""
+async def _unless_gone(request: Request, work: Any, patience: float) -> Any:
+    """What `work` returns; raises `ClientDisconnect` when whoever asked has left before, and `VisavisError`
+    when it takes longer than their patience."""
     found: list[Any] = []
     failed: list[Exception] = []
+    gone = False
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
+            nonlocal gone
             while (await request.receive())["type"] != "http.disconnect":
                 pass
+            gone = True
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)
+        tasks.cancel_scope.deadline = anyio.current_time() + patience
         try:
             found.append(await work)
         except Exception as error:  # not out of here, where it would become a group
@@ -195,6 +212,8 @@ async def _unless_gone(request: Request, work: Any) -> Any:
         tasks.cancel_scope.cancel()
     if failed:
         raise failed[0]
+    if not found and not gone:
+        raise VisavisError("STAGE_LATE", "The stage has too much to do: nobody waits for this any more.")
     if not found:
         raise ClientDisconnect
     return found[0]

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from visavis.errors import ConfigurationError, VisavisError
 from visavis.events import ToolCall
+from visavis.needed import left
 from visavis.settings import RemoteStageSettings, Settings
 from visavis.stages import Message, Samples, Speech, Transcript
 from visavis.stages import remote_wire as wire
@@ -54,6 +55,7 @@ class Remote:
             )
         self._where = shown(self._url)
         self._headers = headers(settings.token.get_secret_value())
+        self._headers[wire.PATIENCE] = f"{settings.timeout_seconds:g}"
         self._patience = httpx2.Timeout(
             settings.timeout_seconds, connect=min(CONNECT_SECONDS, settings.timeout_seconds)
         )
@@ -122,7 +124,9 @@ class Remote:
 
     def _once(self, method: str, path: str, body: bytes | None, query: dict[str, str] | None = None) -> bytes:
         try:
-            answer = self._client.request(method, self._url + path, content=body, params=query)
+            answer = self._client.request(
+                method, self._url + path, content=body, params=query, headers=_due()
+            )
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
         if not answer.is_success:
@@ -159,7 +163,8 @@ class Remote:
     ) -> AsyncGenerator[tuple[wire.Line, bytes], None]:
         take = wire.Lines()
         try:
-            async with client.stream("POST", f"{self._url}/{self._kind}", content=body) as answer:
+            url = f"{self._url}/{self._kind}"
+            async with client.stream("POST", url, content=body, headers=_due()) as answer:
                 if not answer.is_success:
                     raise self._refused(answer.status_code, await answer.aread())
                 async for data in answer.aiter_bytes():
@@ -193,6 +198,11 @@ class Remote:
                 f"Check that it runs and that remote_stages.{self._kind} is its address.",
             )
         )
+
+
+def _due() -> dict[str, str]:
+    """What the stage orders its work by: as the queue here does, but for the time on the way."""
+    return {} if (due := left()) is None else {wire.DUE: f"{due:.3f}"}
 
 
 class RemoteEndOfTurn(Remote):

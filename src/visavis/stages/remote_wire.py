@@ -22,6 +22,9 @@ LARGEST_REQUEST = 8 << 20
 LARGEST_ANSWER = 64 << 20
 """Bytes of one line with what is behind it."""
 LONGEST_LINE = 4 << 20
+DUE, PATIENCE = "visavis-due", "visavis-patience"
+"""Headers of requests: in how many seconds the answer is needed, and after how many nobody waits for it."""
+MOST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,14 @@ QUESTION = TypeAdapter(Question)
 SAYING = TypeAdapter(Saying)
 LINE = TypeAdapter(Line)
 TRANSCRIPT = TypeAdapter(Transcript)
+
+
+def seconds(said: str) -> float:
+    """Of a header. Raises `ValueError`."""
+    found = float(said)
+    if not -MOST_SECONDS <= found <= MOST_SECONDS:
+        raise ValueError(f"{said[:20]} s is too much")
+    return found
 
 
 def samples(body: bytes) -> Samples:
