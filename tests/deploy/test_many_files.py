@@ -27,6 +27,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from websockets.asyncio.client import connect
 
 from visavis.configuration import ALIASES, keys, variable
+from visavis.server.routes_operations import OperationRoutes
 from visavis.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encod
 CONFIG = (DEPLOY / "nginx" / "visavis.conf").read_text(encoding="utf-8")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-KUBERNETES = DEPLOY / "kubernetes"
+KUBERNETES, BY_SESSIONS = DEPLOY / "kubernetes", DEPLOY / "kubernetes-by-sessions"
 PATIENCE = 60.0
 
 
@@ -139,16 +140,95 @@ def test_settings_are_real_and_secrets_are_named_alone() -> None:
     assert ("Secret", secret) not in resources()
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_probes_ask_for_what_there_is() -> None:
+    [container] = pod("visavis")["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": Settings().server.port}
+    routes = {getattr(route, "path", "") for route in OperationRoutes(Settings()).router().routes} | {
+        "/health"
+    }
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["path"] in routes and container[probe]["httpGet"]["port"] in ports
+    assert container["livenessProbe"] == {
+        "tcpSocket": {"port": "http"},
+        "periodSeconds": 10,
+        "failureThreshold": 6,
+    }
+    allowed = resources()["NetworkPolicy", "visavis"]["spec"]["ingress"][0]["ports"]
+    assert [each["port"] for each in allowed] == [ports["http"]]
+
+
+def kustomized(folder: Path) -> list[dict[str, Any]]:
+    command = ["kubectl", "kustomize", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    return list(yaml.safe_load_all(made.stdout))
+
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+
+@needs_kubectl
 def test_kustomize_takes_the_manifests() -> None:
-    made = subprocess.run(
-        ["kubectl", "kustomize", str(KUBERNETES)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE,
+    assert len(kustomized(KUBERNETES)) == len(resources())
+
+
+@needs_kubectl
+def test_scaling_by_sessions_takes_the_place_of_scaling_by_processor() -> None:
+    def known(all: list[dict[str, Any]]) -> set[tuple[str, str]]:
+        return {(one["kind"], one["metadata"]["name"]) for one in all}
+
+    usual, chosen = known(kustomized(KUBERNETES)), known(kustomized(BY_SESSIONS))
+    assert usual ^ chosen == {("HorizontalPodAutoscaler", "visavis"), ("ScaledObject", "visavis")}
+
+
+def test_it_scales_before_the_places_are_taken_by_figures_that_there_are() -> None:
+    spec = yaml.safe_load((BY_SESSIONS / "scaling.yaml").read_text(encoding="utf-8"))["spec"]
+    assert ("Deployment", spec["scaleTargetRef"]["name"]) in resources()
+    assert 2 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
+    usual = resources()["HorizontalPodAutoscaler", "visavis"]["spec"]["behavior"]
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == usual
+    [container] = pod("visavis")["containers"]
+    [places] = [int(each["value"]) for each in container["env"] if each["name"].endswith("MAX_SESSIONS")]
+    sessions, busy = (trigger["metadata"] for trigger in spec["triggers"])
+    assert 0.5 * places <= int(sessions["threshold"]) <= 0.8 * places and busy["threshold"] == "1"
+    documented = set(
+        re.findall(r"`(visavis_\w+)`", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
     )
-    assert len(list(yaml.safe_load_all(made.stdout))) == len(resources())
+    asked = set(re.findall(r"visavis_\w+", f"{sessions['query']} {busy['query']}"))
+    assert asked == {"visavis_sessions", "visavis_busy"} <= documented
+    jobs = set(re.findall(r'job="(\w+)"', f"{sessions['query']} {busy['query']}"))
+    found = yaml.safe_load((DEPLOY / "prometheus" / "kubernetes.yaml").read_text(encoding="utf-8"))
+    [job] = found["scrape_configs"]
+    assert jobs == {job["job_name"]}
+    assert all((DEPLOY / "prometheus" / file).exists() for file in found["rule_files"])
+    namespace = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8"))["namespace"]
+    assert job["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": [namespace]}}]
+    kept = {
+        rule["source_labels"][0][18:]: rule["regex"] for rule in job["relabel_configs"] if "regex" in rule
+    }
+    assert kept == {"pod_label_app": "visavis", "pod_container_port_name": "http"}
+
+
+# -- Prometheus and Grafana ----------------------------------------------------------------------------------
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("name", ["prometheus", "many"])
+def test_prometheus_takes_its_files(name: str) -> None:
+    command = ["promtool", "check", "config", str(DEPLOY / "prometheus" / f"{name}.yaml")]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_grafana_finds_its_dashboard_and_prometheus() -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    volumes = dict(volume.split(":")[:2] for volume in COMPOSE["services"]["grafana"]["volumes"])
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "visavis.yaml").read_text())["providers"]
+    assert volumes["./deploy/grafana/visavis.json"] == f"{provider['options']['path']}/visavis.json"
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090" and "prometheus" in COMPOSE["services"]
+    shown = json.loads((DEPLOY / "grafana" / "visavis.json").read_text(encoding="utf-8"))
+    assert shown["templating"]["list"][0]["query"] == source["type"]
+    places = [tuple(panel["gridPos"].values()) for panel in shown["panels"]]
+    assert len(places) == len(set(places)) == len({panel["id"] for panel in shown["panels"]})
 
 
 # -- nginx ---------------------------------------------------------------------------------------------------
