@@ -12,7 +12,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from visavis.cli import stage
-from visavis.server.protocol import HEAD_SECONDS, LARGEST_HEAD, http_protocol
+from visavis.server.protocol import (
+    BURST_SECONDS,
+    HEAD_SECONDS,
+    LARGEST_HEAD,
+    MESSAGE_SECONDS,
+    SMALL,
+    SMALL_FRAMES,
+    Protocol,
+    http_protocol,
+)
 from visavis.settings import Settings
 
 BODY_SECONDS = 60.0
@@ -34,6 +43,9 @@ class Line(asyncio.Transport):
             self.cut_at = asyncio.get_running_loop().time()
 
     close = abort
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def is_closing(self) -> bool:
         return self.cut_at is not None
@@ -158,3 +170,103 @@ def test_headers_are_not_collected_without_end(piece: int) -> None:
         return sent
 
     assert run(main()) <= LARGEST_HEAD + piece
+
+
+# -- WebSockets ----------------------------------------------------------------------------------------------
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+TEXT, PIECE, PING, PONG, LAST = 0x1, 0x0, 0x9, 0xA, 0x80
+
+
+def frame(kind: int, content: bytes = b"") -> bytes:
+    """As a client sends it; the mask is all zeros."""
+    size = len(content)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((kind,)) + length + bytes(4) + content
+
+
+async def talked() -> tuple[Line, list[str]]:
+    """A WebSocket that is open, and what the application hears."""
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            heard.append(message["text"])
+
+    config = Config(app, ws=Protocol, lifespan="off", log_config=None, ws_ping_interval=None)
+    config.load()
+    line = Line()
+    server = http_protocol(BODY_SECONDS)(config, ServerState(), {})
+    server.connection_made(line)
+    server.data_received(HANDSHAKE)
+    await asyncio.sleep(0.01)
+    assert line.written.startswith(b"HTTP/1.1 101")
+    return line, heard
+
+
+def test_a_message_arrives_in_time_or_never() -> None:
+    async def main() -> None:
+        for begun in (frame(TEXT, b"a"), frame(TEXT | LAST, b"abc")[:-1]):
+            line, heard = await talked()
+            protocol: Any = line.protocol
+            protocol.data_received(begun)
+            began = asyncio.get_running_loop().time()
+            for _ in range(int(MESSAGE_SECONDS)):
+                await asyncio.sleep(0.9)
+                assert line.cut_at is None
+                protocol.data_received(b"" if begun[-1:] == b"b" else frame(PIECE, b"x"))
+            await asyncio.sleep(MESSAGE_SECONDS)
+            assert line.cut_at == pytest.approx(began + MESSAGE_SECONDS)
+            assert heard == []
+
+    run(main())
+
+
+def test_messages_one_behind_the_other_are_no_late_message() -> None:
+    async def main() -> None:
+        line, heard = await talked()
+        protocol: Any = line.protocol
+        whole, count = frame(TEXT | LAST, b"abc"), 300
+        stream = whole * count
+        for begin in range(0, len(stream), len(whole)):  # each end comes with the next one's beginning
+            protocol.data_received(stream[max(0, begin - 3) : begin + len(whole) - 3])
+            await asyncio.sleep(1)
+        protocol.data_received(stream[-3:])
+        await asyncio.sleep(1)
+        assert (heard, line.cut_at) == (["abc"] * count, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [PING | LAST, PONG | LAST, PIECE])
+def test_frames_that_are_no_message_do_not_come_without_end(kind: int) -> None:
+    async def main() -> None:
+        line, _ = await talked()
+        protocol: Any = line.protocol
+        protocol.data_received(frame(TEXT, b"a"))
+        for _ in range(SMALL_FRAMES * BURST_SECONDS):
+            protocol.data_received(frame(kind))
+        assert line.cut_at is None
+        protocol.data_received(frame(kind))
+        assert line.cut_at is not None
+
+    run(main())
+
+
+def test_a_long_message_may_come_in_many_pieces() -> None:
+    async def main() -> None:
+        line, heard = await talked()
+        protocol: Any = line.protocol
+        protocol.data_received(frame(TEXT, b"x" * SMALL))
+        pieces = 2 * SMALL_FRAMES * BURST_SECONDS
+        for _ in range(pieces):
+            protocol.data_received(frame(PIECE, b"x" * SMALL))
+        protocol.data_received(frame(PIECE | LAST))
+        await asyncio.sleep(1)
+        assert ([len(message) for message in heard], line.cut_at) == ([SMALL * (pieces + 1)], None)
+
+    run(main())

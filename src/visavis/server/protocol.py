@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.protocol import State
+
+from visavis.security.limits import Bucket
 
 SEND_BUFFER = 64 * 1024
 """Bytes. The kernel's default hides a stalled reader for tens of seconds of frames."""
@@ -19,6 +22,12 @@ HEAD_SECONDS = 10.0
 """In which a request must have said what it is."""
 LARGEST_HEAD = 64 * 1024
 """Bytes of a request's first line and headers."""
+MESSAGE_SECONDS = 120.0
+"""In which a WebSocket message must have arrived whole."""
+SMALL = 1024
+"""Bytes of a piece of a message from which on it is one that programs send."""
+SMALL_FRAMES, BURST_SECONDS = 100, 10
+"""Smaller pieces, pings and pongs a second, on average over so many seconds; they are no messages."""
 
 
 def http_protocol(body_seconds: float) -> type[HttpToolsProtocol]:
@@ -82,11 +91,56 @@ def http_protocol(body_seconds: float) -> type[HttpToolsProtocol]:
 
 
 class Protocol(WebSocketsSansIOProtocol):
+    """The application hears of whole messages; what else costs time or memory is bounded here."""
+
+    _late: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._small = Bucket(SMALL_FRAMES, SMALL_FRAMES * BURST_SECONDS, self.loop.time())
         peer = transport.get_extra_info("socket")
         if peer is not None:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        begun = self.frames or self.conn.reader.buffer
+        if begun and self._late is None and not self.transport.is_closing():
+            self._late = self.loop.call_later(MESSAGE_SECONDS, self.transport.abort)
+        elif not begun:
+            self._arrived()
+
+    def send_receive_event_to_app(self) -> None:
+        self._arrived()
+        super().send_receive_event_to_app()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(event.data) >= SMALL or self._take_small():
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self._take_small():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._take_small():
+            super().handle_pong(event)
+
+    def _arrived(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _take_small(self) -> bool:
+        """Whether one more small frame is allowed; hangs up when it is not."""
+        if self._small.take(1, self.loop.time()):
+            return True
+        self.transport.abort()
+        return False
 
     async def run_asgi(self) -> None:
         extensions = self.scope["extensions"]
