@@ -129,8 +129,6 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield counter("visavis_pictures_left_out", "Pictures that would have been late.", left_out)
 
 
-def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]:
-    yield gauge("visavis_connections", "Open WebSockets.", {(): len(waiting)})
 def _cluster(directory: Directory | None, relay: Relay | None) -> Iterable[Metric]:
     """What goes on between servers; all 0 where there is one."""
     servers = 1 if directory is None else len(directory.servers)
@@ -144,6 +142,8 @@ def _cluster(directory: Directory | None, relay: Relay | None) -> Iterable[Metri
     yield counter("visavis_taken_away", "Conversations that another server took from this one.", {(): lost})
 
 
+def _connections(waiting: list[int], problems: Counter[str]) -> Iterable[Metric]:
+    yield gauge("visavis_connections", "Open WebSockets.", {(): len(waiting)})
     yield gauge("visavis_outbox_bytes", "That wait to be sent, of all connections.", {(): sum(waiting)})
     fullest = {(): max(waiting, default=0)}
     yield gauge("visavis_outbox_fullest_bytes", "That wait for the slowest client.", fullest)
