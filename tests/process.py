@@ -69,3 +69,10 @@ def _await_ready(process: subprocess.Popen[str]) -> None:
         line = process.stderr.readline() if readable else ""
         said += line
         assert line, f"the server did not start:\n{said}"
+
+
+def certificate(folder: Path) -> None:
+    """One for localhost that was made here: `chain.pem` and `key.pem`."""
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -keyout key.pem"
+    named = ["-out", "chain.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*make.split(), *named], cwd=folder, check=True, capture_output=True, timeout=STOP_SECONDS)

@@ -269,9 +269,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(folder: Path, *ports: int) -> Iterator[str]:
-    """Our configuration in a real nginx, with servers on these ports; its address."""
+def nginx(folder: Path, *ports: int, tls: bool = False) -> Iterator[str]:
+    """Our configuration in a real nginx, with servers on these ports; its address. `tls`: with the
+    certificate in the folder."""
     port, config = free_port(), CONFIG
+    if tls:
+        config = config.replace("listen 8080;", "").replace("# listen 8443", f"listen 127.0.0.1:{port}")
+        config = config.replace("# ssl_", "ssl_").replace("/etc/nginx/tls", str(folder))
     for number, server in enumerate(ports, 1):
         config = config.replace(f"visavis-{number}:8080", f"127.0.0.1:{server}")
     config = config.replace("listen 8080", f"listen 127.0.0.1:{port}")
@@ -296,6 +300,15 @@ async def serving(app: FastAPI, port: int) -> tuple[uvicorn.Server, asyncio.Task
     while not server.started:
         await asyncio.sleep(0.01)
     return server, task
+
+
+async def reached(client: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(httpx2.HTTPError):
+                await client.get("/")
+                return
+            await asyncio.sleep(0.02)
 
 
 @needs_nginx
@@ -332,13 +345,5 @@ def test_calls_come_through_nginx_whole_at_once_and_to_a_server_that_is_there(tm
             for server, task in running:
                 server.should_exit = server.force_exit = True
                 await task
-
-    async def reached(client: httpx2.AsyncClient) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                with contextlib.suppress(httpx2.HTTPError):
-                    await client.get("/")
-                    return
-                await asyncio.sleep(0.02)
 
     asyncio.run(main())

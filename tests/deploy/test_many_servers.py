@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,8 @@ import pytest
 import redis
 from bench.failover import Talker, killed
 from bench.marked import speech
-from tests.process import Server, server
+from tests.deploy.test_many_files import needs_nginx, nginx, reached
+from tests.process import Server, certificate, server
 from tests.redis_server import RedisServer, needs_redis, redis_server
 from tests.server.test_middleware_auth import KEY, forged
 from websockets.asyncio.client import connect
@@ -190,6 +192,52 @@ def test_a_widget_that_comes_back_to_another_server_goes_on(house: House) -> Non
             await wrong.run()
 
     asyncio.run(main())
+
+
+@needs_nginx
+def test_talks_with_tls_in_front_of_servers_without_it(house: House, tmp_path: Path) -> None:
+    async def main(address: str) -> None:
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "chain.pem"))
+        base = f"https://{address.replace('127.0.0.1', 'localhost')}"
+        async with httpx2.AsyncClient(
+            base_url=base, headers=bearer("tess"), verify=trusted, timeout=PATIENCE
+        ) as client:
+            await reached(client)
+            session = await begun(client)
+            path = f"/api/v1/sessions/{session}"
+            url = (await client.get(path)).json()["ws_url"]
+            assert url == f"{base.replace('https', 'wss')}{path}/ws"
+            async with connect(url, ssl=trusted, additional_headers=bearer("tess"), max_size=None) as line:
+                async with client.stream("GET", f"{path}/avatar", params={"format": "weights"}) as events:
+                    await line.send(json.dumps({"type": "text_message", "data": "tess 0.3"}))
+                    lines = [each async for each in taken(events.aiter_lines(), "event: turn_end")]
+                assert lines.count("event: frame") == 9
+            recording = {"content": bytes(2 << 20), "headers": {"Content-Type": "a/b"}}
+            assert (await client.post(f"{path}/audio", **recording)).status_code == 415  # type: ignore[arg-type]
+            widget = Talker("tess", [base], 1.0, "widget", bearer("tess"))
+            with trusting(tmp_path / "chain.pem"):
+                await asyncio.wait_for(widget.run(), PATIENCE)
+            assert widget.lost == 0
+            assert (await client.delete(path)).status_code == 204
+
+    certificate(tmp_path)
+    with nginx(tmp_path, *(server.port for server in house.servers), tls=True) as address:
+        asyncio.run(main(address))
+
+
+async def taken(lines: AsyncIterator[str], last: str) -> AsyncIterator[str]:
+    """Up to that one."""
+    async for line in lines:
+        yield line
+        if line == last:
+            return
+
+
+@contextmanager
+def trusting(authority: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority))
+        yield
 
 
 # -- a server dies, or is stopped ----------------------------------------------------------------------------
