@@ -13,8 +13,8 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.types import ASGIApp
-from tests.asgi import Answer, Headers, Socket, call
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.asgi import Answer, Headers, Socket, call, scope
 from tests.chaos.house import Guest, house
 from tests.shell import Puppet
 from tests.stage_server import SECRET, offer
@@ -24,7 +24,9 @@ from visavis.deploy.stage_server import StageServer
 from visavis.security.callers import Caller
 from visavis.server import frames_socket
 from visavis.server.app import create_app
-from visavis.server.middleware_auth import FOR_ADMINS, PAGES, SIGN_IN
+from visavis.server.auth import Auth
+from visavis.server.hop import HEADER, HopMiddleware, Hops
+from visavis.server.middleware_auth import FOR_ADMINS, PAGES, SIGN_IN, AuthMiddleware
 from visavis.server.middleware_http import LARGEST_BODY, PATIENCE, RECORDINGS
 from visavis.settings import Settings
 
@@ -139,6 +141,43 @@ def test_what_is_for_administrators_is_for_no_one_else() -> None:
                 assert (answer.status, answer.code) == (403, "FORBIDDEN")
 
     run(main())
+
+
+# -- from another server -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", TOKENS)
+def test_who_comes_over_another_server_of_ours_needs_a_token_all_the_same(kind: str) -> None:
+    async def main() -> None:
+        auth, token = Auth(Settings.model_validate(SETTINGS)), TOKENS[kind]
+        await auth.learn("gone", time.time() + 600)
+        app = HopMiddleware(AuthMiddleware(nowhere, auth), Hops([KEY], "here"))
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        for method, path in CALLS:
+            signed = Hops([KEY], "there").sign(scope("http", path, method=method), "here")
+            answer = await call(app, method, path, headers | {HEADER: signed})
+            assert (answer.status, answer.code) == (401, "UNAUTHORIZED"), (method, path)
+        for path in SOCKETS:
+            signed = Hops([KEY], "there").sign(scope("websocket", path), "here")
+            socket = await Socket(app, path, headers | {HEADER: signed}).open()
+            assert turned_away(socket, "UNAUTHORIZED"), path
+
+    run(main())
+
+
+def test_nobody_comes_from_another_server_to_one_that_is_alone() -> None:
+    """Its header says nothing there: neither who it is, nor that it was counted."""
+
+    async def main() -> None:
+        limits = {"limits": {"requests_per_minute": 1}}
+        app = create_app(Settings.model_validate(SETTINGS | limits))
+        told = {HEADER: Hops([KEY], "there").sign(scope("http", "/metrics", method="GET"), "")}
+        statuses = [(await call(app, "GET", "/metrics", told)).status for _ in range(2)]
+        assert statuses == [401, 429]
+
+    run(main())
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("nobody may come here")
 
 
 # -- pages ---------------------------------------------------------------------------------------------------
