@@ -15,12 +15,12 @@ BINARY = 1
 ACT = b"!"
 CHANGES = 4
 """Most changes at a time."""
-FEW_LINES, MOST_LINES = 100, 200
+FEW_LINES, MOST_LINES = 160, 200
 """Of a script."""
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 255, 65_536, 1 << 31, 1 << 32, 1 << 63, 1 << 64, 1e308, -0.5, 0.001,
-    "", " ", "x", "\0", "\ud800", "\u202eabc", "\U0001f600", "0", "A" * 300, "A" * 4001, "$LONG", "$RESUME",
-    "$THEIRS", "turn_1", "turn_999999999", "c1", "a", "r", "i", "QQ==", "QQ=", "QUJD",
+    "", " ", "x", "\0", "\ud800", "\u202eabc", "\U0001f600", "0", "A" * 300, "A" * 4001, "$LONG", "$HUGE",
+    "$RESUME", "$THEIRS", "turn_1", "turn_999999999", "c1", "a", "r", "i", "QQ==", "QQ=", "QUJD",
     [], {}, [[]], [None], {"type": "text"}, json.loads("[" * 70 + "]" * 70), {"\ud800": 1}, list(range(40)),
 )  # fmt: skip
 """What a field may be instead."""
@@ -56,7 +56,7 @@ class Changes:
         """Another script like this one, of at most `most` bytes; `bytes_` changes bytes in any way."""
         luck = random.Random(seed)
         lines = data.split(b"\n")
-        while len(lines) < FEW_LINES and luck.random() < 0.95:  # a conversation costs more than a message
+        while len(lines) < FEW_LINES and luck.random() < 0.98:  # a conversation costs more than a message
             self._more(lines, luck.randrange(len(lines) + 1), luck)
         for _ in range(luck.randint(1, CHANGES)):
             self._once(lines, luck, most, bytes_)
@@ -102,7 +102,7 @@ class Changes:
         """Of what is known, in its order; few acts, which cost more than messages."""
         begin = luck.randrange(len(self._lines))
         known = self._lines[begin : begin + luck.randint(1, 12)]
-        lines[at:at] = [line for line in known if line[:1] != ACT or luck.random() < 0.15] or known
+        lines[at:at] = [line for line in known if line[:1] != ACT or luck.random() < 0.05] or known
 
     def _inside(self, message: dict[str, Any], luck: random.Random) -> None:
         """Something else in one field somewhere in it."""
