@@ -20,6 +20,7 @@ from tests.shell import Puppet
 from tests.stage_server import SECRET, offer
 from tests.vtime import run
 
+from visavis.deploy import stage_server
 from visavis.deploy.stage_server import StageServer
 from visavis.security.callers import Caller
 from visavis.server import frames_socket
@@ -328,6 +329,14 @@ def test_no_door_of_a_stage_opens(stage: StageServer, kind: str) -> None:
 def test_the_right_secret_does(stage: StageServer) -> None:
     assert stage_said(stage, "GET", "/hello", [RIGHT]).status == 200
     assert stage_said(stage, "GET", "/health", []).body == b'{"status":"ok","kind":"tts"}', "and no more"
+
+
+def test_no_more_wait_for_a_stage_than_it_can_bear(
+    stage: StageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_server, "MOST_WAITING", 0)
+    assert stage_said(stage, "POST", "/tts", [RIGHT]).status == 503
+    assert stage_said(stage, "POST", "/tts", []).status == 401
 
 
 def stage_said(stage: StageServer, method: str, path: str, headers: Headers) -> Answer:
