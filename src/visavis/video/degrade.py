@@ -17,7 +17,8 @@ TOO_LATE = 5
 
 
 class Quality(IntEnum):
-    """From the best to the least: anti-aliased, not so, every second picture only, a neutral still one."""
+    """From the best to the least: anti-aliased; with coarser light and texture instead; every second picture of
+    these; a neutral still one."""
 
     FULL = 0
     PLAIN = 1
@@ -25,7 +26,7 @@ class Quality(IntEnum):
     STILL = 3
 
 
-COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.75, Quality.HALF: 0.4, Quality.STILL: 0.1}
+COST = {Quality.FULL: 1.0, Quality.PLAIN: 0.65, Quality.HALF: 0.35, Quality.STILL: 0.1}
 """Of drawing and encoding a second, about."""
 EVERY = {Quality.FULL: 1, Quality.PLAIN: 1, Quality.HALF: 2, Quality.STILL: 5}
 """Of so many pictures one is shown."""

@@ -20,8 +20,11 @@ enum { WEIGHTS = 52, LEVELS = 12 };
 enum { PART_SHIFT = 24, TRIANGLE = (1 << PART_SHIFT) - 1 };
 enum { LIT, BAKED, PAINTED };
 enum { OPAQUE, CUT_OUT, BLENDED };
-/* One sample a pixel; four; four that keep the number of the triangle instead of its colour. */
-enum { PLAIN, SMOOTH, PROBE };
+/* The picture is drawn in tiles of so many rows and columns of cells, whose samples fit into a processor's nearest memory. */
+enum { BAND = 32, TILE = 64 };
+/* A cell of four samples is a pixel; it is two by two pixels, which share light and texture; a pixel again, whose
+   samples keep the number of the triangle instead of its colour. */
+enum { SMOOTH, COARSE, PROBE };
 
 /* Power-of-two sizes, wrapping; every level has one more column and row, copies of the first. Red, green and
    blue are square roots of linear light. */
@@ -56,12 +59,13 @@ typedef struct {
 } Rig;
 
 typedef struct { int32_t begin, end; } Span;
-typedef struct { uint32_t triangle; uint16_t first, last; } Visible;
-/* Where a triangle is nearer than what is there: x, the row in the band, which samples: 23, 5 and 4 bits. */
+/* A triangle and the tiles in which it may be seen. */
+typedef struct { uint32_t triangle; uint16_t top, bottom, left, right; } Visible;
+/* Where a triangle is nearer than what is there: x, the row in the tile, which samples: 23, 5 and 4 bits. */
 typedef uint32_t Hit;
 
 typedef struct {
-  uint32_t parts, triangles, width, height, stride;
+  uint32_t parts, triangles, width, height, stride; /* in pixels */
   float tone_scale, brightest; /* the last tone's index */
   const Part *part;
   const uint32_t *order;       /* all triangles, the nearest first, those that let light through last */
@@ -71,13 +75,14 @@ typedef struct {
   float weights[WEIGHTS];
   const uint8_t *tone;         /* displayed value of `index / tone_scale` of linear light */
   const uint32_t *background;  /* stride * height: 0xAABBGGRR */
-  float *depth;                /* a band: 1 / distance, 0 where nothing is; 4 a pixel with anti-aliasing */
-  uint32_t *colour;            /* a band: the same */
-  Hit *hits;                   /* a band: one a pixel */
-  f4 *lights;                  /* the same */
+  float *depth;                /* a tile: 1 / distance, 0 where nothing is; 4 a cell */
+  uint32_t *colour;            /* a tile: the same */
+  Hit *hits;                   /* a tile: one a cell */
   Visible *visible;            /* one a triangle */
-  uint32_t *sorted, *ends;     /* a triangle and band: part and triangle; a band: where its triangles end */
-  Span *now, *before;          /* a band: the columns drawn on in this frame, and those in the last */
+  uint32_t *sorted, *ends;     /* a triangle and band: its number in `visible`; a band: where its triangles end */
+  uint32_t *chosen, *limits;   /* a triangle and tile of a band: part and triangle; a tile: where its triangles end */
+  Span *now, *before;          /* a tile: the columns drawn on in this frame, and those in the last */
+  int *last;                   /* the last frame's mode */
   uint8_t *out;                /* width * height * 3; probing: a triangle, all parts' in turn: 1 where seen */
 } Scene;
 
@@ -88,8 +93,6 @@ EXPORT("heap") uint32_t heap(void) { return (uint32_t)(uintptr_t)&__heap_base; }
 INLINE f4 greater(f4 a, f4 b) { return (f4)wasm_f32x4_pmax((v128_t)b, (v128_t)a); }
 INLINE f4 smaller(f4 a, f4 b) { return (f4)wasm_f32x4_pmin((v128_t)b, (v128_t)a); }
 INLINE f4 all(float value) { return (f4)wasm_f32x4_splat(value); }
-INLINE float at_least(float a, float b) { return greater(all(a), all(b))[0]; }
-INLINE float at_most(float a, float b) { return smaller(all(a), all(b))[0]; }
 /* exp(-x) for x >= 0, to 0.2 % of 1 */
 INLINE f4 fading(f4 x) {
   f4 f = greater(1 - x / 256, all(0));
@@ -187,8 +190,9 @@ INLINE void light(const Scene *s, const Part *part, const uint32_t *vertices, Fo
 
 /* Where vertices are seen, and their light, four at a time. The head turns as one, the neck follows less and less down to the
    collar; the chest breathes. */
-static void place(const Scene *s, const Part *part) {
+static void place(const Scene *s, const Part *part, int mode) {
   const Four camera = same(s->camera), pivot = same(s->pivot);
+  const float scale = mode == COARSE ? .5f : 1, focal = s->focal * scale;
   const float *rest = part->offsets ? part->shaped : part->rest;
   for (uint32_t i = 0; i < part->vertices; i += 4) {
     f4 first[4], second[4], follow[4];
@@ -202,7 +206,7 @@ static void place(const Scene *s, const Part *part) {
     p = sum(sum(turned(s, less(p, pivot), share), pivot), breath);
     Four view = less(camera, p);
     f4 nearness = 1 / view.z;
-    f4 screen[4] = {s->width * .5f - view.x * s->focal * nearness, s->height * .5f + view.y * s->focal * nearness,
+    f4 screen[4] = {s->width * .5f * scale - view.x * focal * nearness, s->height * .5f * scale + view.y * focal * nearness,
                     nearness, all(0)};
     scatter(part->screen, vertices, screen);
     if (part->lighting == LIT) light(s, part, vertices, turned(s, (Four){first[3], second[0], second[1]}, share), view);
@@ -211,25 +215,29 @@ static void place(const Scene *s, const Part *part) {
 
 /* -- pixels ------------------------------------------------------------------------------------------ */
 
-/* Where in a pixel the four samples lie, and the middle of every set of them. */
-static const float SAMPLE_X[4] = {.375f, .875f, .125f, .625f}, SAMPLE_Y[4] = {.125f, .375f, .625f, .875f};
-static float MIDDLE_X[16], MIDDLE_Y[16];
-/* The bytes of every set of four lanes, one lane after another. */
-static uint8_t CHOSEN[16][16];
+/* Where in a cell the four samples lie, and the middle of every set of them in 96ths of a cell; of SMOOTH and COARSE. */
+static const float SAMPLE_X[2][4] = {{.375f, .875f, .125f, .625f}, {.25f, .75f, .25f, .75f}};
+static const float SAMPLE_Y[2][4] = {{.125f, .375f, .625f, .875f}, {.25f, .25f, .75f, .75f}};
+static uint8_t MIDDLE_X[2][16], MIDDLE_Y[2][16];
+INLINE int coarse(int mode) { return mode == COARSE; }
+/* Of the first of them along a row or column; the last lies as far from the other side. */
+INLINE float inset(int mode) { return coarse(mode) ? .25f : .125f; }
 
 EXPORT("start") void start(void) {
-  for (int mask = 1; mask < 16; mask++) {
-    float x = 0, y = 0;
-    int count = 0;
-    for (int i = 0; i < 4; i++) {
-      if (!(mask >> i & 1)) continue;
-      for (int k = 0; k < 4; k++) CHOSEN[mask][4 * count + k] = 4 * i + k;
-      x += SAMPLE_X[i], y += SAMPLE_Y[i], count++;
+  for (int i = 0; i < 2; i++) {
+    for (int mask = 1; mask < 16; mask++) {
+      float x = 0, y = 0;
+      int count = 0;
+      for (int k = 0; k < 4; k++)
+        if (mask >> k & 1) x += SAMPLE_X[i][k], y += SAMPLE_Y[i][k], count++;
+      MIDDLE_X[i][mask] = (uint8_t)(96 * x / count + .5f);
+      MIDDLE_Y[i][mask] = (uint8_t)(96 * y / count + .5f);
     }
-    MIDDLE_X[mask] = x / count;
-    MIDDLE_Y[mask] = y / count;
   }
 }
+
+/* A part of the picture, to before `right` and `bottom`. */
+typedef struct { int number, left, top, right, bottom; } Tile;
 
 /* A texel's 255, twice in 128ths. */
 static const float FULL = 255 * 128 * 128;
@@ -238,45 +246,67 @@ static const float FULL = 255 * 128 * 128;
 typedef struct {
   f4 shade, shade_x, shade_y;
   float x, y, z, z_x, z_y, alpha;         /* the planes begin at the third corner */
-  f4 uv, uv_x, uv_y;                      /* in 128ths of `texels`' texels */
-  f4 along_u, along_v;                    /* the same slopes: of u along x and y, of v along x and y */
+  float u, u_x, u_y, v, v_x, v_y;         /* in 128ths of `texels`' texels */
   const uint32_t *texels;
   uint32_t u_mask, v_mask;
 } Surface;
 
-/* Bilinear: the colour as square roots of light and alpha, all in 0..FULL; and how fast alpha changes here. */
-INLINE f4 sample(const Surface *t, f4 uv, f4 *change) {
-  i4 at = (i4)(uv + WHOLE); /* the constant's own bits are above those that are used */
-  uint32_t column = at[0] >> 7 & t->u_mask, row = at[1] >> 7 & t->v_mask;
-  int fu = at[0] & 127, fv = at[1] & 127;
-  const uint32_t *texel = t->texels + row * (t->u_mask + 2) + column;
-  v128_t above = wasm_u16x8_load8x8(texel), below = wasm_u16x8_load8x8(texel + t->u_mask + 2);
-  v128_t down = wasm_i16x8_sub(below, above), across = wasm_i32x4_splat(128 + fu * 65535); /* 128 - fu, fu */
-  v128_t mixed = wasm_i16x8_add(wasm_i16x8_shl(above, 7), wasm_i16x8_mul(down, wasm_i16x8_splat(fv)));
+#define SPREAD(v, k) wasm_i32x4_shuffle((v128_t)v, (v128_t)v, k, k, k, k)
+
+/* Sixteen small numbers, looked up by the lanes of `index`. */
+INLINE i4 chosen(const uint8_t *table, i4 index) {
+  return (i4)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)(index | (int)0xFFFFFF00));
+}
+
+/* The texels around one place, mixed: 128ths of a row down, 128 less those of a column, and those. With `change`: how much
+   more alpha is to the right and below. */
+INLINE v128_t mixed(const uint32_t *above, uint32_t stride, v128_t down, v128_t across, v128_t *change) {
+  v128_t upper = wasm_u16x8_load8x8(above), falls = wasm_i16x8_sub(wasm_u16x8_load8x8(above + stride), upper);
+  v128_t both = wasm_i16x8_add(wasm_i16x8_shl(upper, 7), wasm_i16x8_mul(falls, down));
+  both = wasm_i16x8_shuffle(both, both, 0, 4, 1, 5, 2, 6, 3, 7);
   if (change) {
-    float over_u = wasm_i16x8_extract_lane(mixed, 7) - wasm_i16x8_extract_lane(mixed, 3);
-    down = wasm_i16x8_shuffle(down, down, 0, 4, 1, 5, 2, 6, 3, 7);
-    float over_v = wasm_i32x4_extract_lane(wasm_i32x4_dot_i16x8(down, across), 3);
-    f4 along = (f4)wasm_f32x4_abs((v128_t)(t->along_u * over_u + t->along_v * over_v));
-    *change = along + (f4)wasm_i32x4_shuffle((v128_t)along, (v128_t)along, 1, 0, 3, 2);
+    v128_t right = wasm_i32x4_dot_i16x8(both, wasm_i32x4_const_splat(0x1FFFF));
+    falls = wasm_i16x8_shuffle(falls, falls, 0, 4, 1, 5, 2, 6, 3, 7);
+    *change = wasm_i32x4_shuffle(right, wasm_i32x4_dot_i16x8(falls, across), 3, 7, 3, 7);
   }
-  mixed = wasm_i16x8_shuffle(mixed, mixed, 0, 4, 1, 5, 2, 6, 3, 7);
-  return (f4)wasm_f32x4_convert_i32x4(wasm_i32x4_dot_i16x8(mixed, across));
+  return wasm_i32x4_dot_i16x8(both, across);
 }
 
-/* The samples of `mask` that a hair's edge of this alpha, in the last lane, covers. */
-INLINE int covered(float cutoff, int mask, f4 texel, f4 change, int aa) {
-  static const uint8_t SOME[5] = {0, 1 << 1, 1 << 1 | 1 << 2, 1 << 0 | 1 << 1 | 1 << 3, 15};
-  f4 sharp = smaller(greater((texel - cutoff) * 2.4f / greater(change, all(.01f / 255 * FULL)) + 2, all(0)), all(4));
-  sharp = (f4)((i4)greater(sharp, (f4)((texel > .996f * FULL) & (i4)all(4))) & (texel >= .12f * FULL));
-  return aa ? mask & SOME[whole(sharp)[3]] : mask & -(wasm_i32x4_bitmask((v128_t)(sharp >= 2)) >> 3);
+/* Four texels, bilinear: colours as square roots of light, and alpha, all in 0..FULL; and how fast alpha changes there. */
+INLINE void sample(const Surface *t, f4 u, f4 v, f4 *texel, f4 *change) {
+  i4 at_u = (i4)(u + WHOLE), at_v = (i4)(v + WHOLE); /* the constant's own bits are above those that are used */
+  const uint32_t stride = t->u_mask + 2;
+  u4 index = ((u4)at_v >> 7 & t->v_mask) * stride + ((u4)at_u >> 7 & t->u_mask);
+  i4 right = at_u & 127, below = at_v & 127, across = (right << 16) + 128 - right, down = below << 16 | below;
+  v128_t found[4], changes[4];
+  found[0] = mixed(t->texels + index[0], stride, SPREAD(down, 0), SPREAD(across, 0), change ? changes : 0);
+  found[1] = mixed(t->texels + index[1], stride, SPREAD(down, 1), SPREAD(across, 1), change ? changes + 1 : 0);
+  found[2] = mixed(t->texels + index[2], stride, SPREAD(down, 2), SPREAD(across, 2), change ? changes + 2 : 0);
+  found[3] = mixed(t->texels + index[3], stride, SPREAD(down, 3), SPREAD(across, 3), change ? changes + 3 : 0);
+  transpose((f4 *)found);
+  for (int c = 0; c < 4; c++) texel[c] = (f4)wasm_f32x4_convert_i32x4(found[c]);
+  if (!change) return;
+  v128_t first = wasm_i32x4_shuffle(changes[0], changes[1], 0, 4, 1, 5);
+  v128_t second = wasm_i32x4_shuffle(changes[2], changes[3], 0, 4, 1, 5);
+  f4 over_u = (f4)wasm_f32x4_convert_i32x4(wasm_i64x2_shuffle(first, second, 0, 2));
+  f4 over_v = (f4)wasm_f32x4_convert_i32x4(wasm_i64x2_shuffle(first, second, 1, 3));
+  *change = (f4)wasm_f32x4_abs((v128_t)(t->u_x * over_u + t->v_x * over_v)) +
+            (f4)wasm_f32x4_abs((v128_t)(t->u_y * over_u + t->v_y * over_v));
 }
 
-INLINE uint32_t blend(uint32_t under, f4 over, float alpha) {
+/* The samples of `mask` that a hair's edge of this alpha covers. */
+INLINE i4 covered(float cutoff, i4 mask, f4 alpha, f4 change) {
+  static const uint8_t SOME[16] = {0, 1 << 1, 1 << 1 | 1 << 2, 1 << 0 | 1 << 1 | 1 << 3, 15};
+  f4 sharp = smaller(greater((alpha - cutoff) * 2.4f / greater(change, all(.01f / 255 * FULL)) + 2, all(0)), all(4));
+  sharp = greater(sharp, (f4)((alpha > .996f * FULL) & (i4)all(4)));
+  return mask & chosen(SOME, whole(sharp)) & (alpha >= .12f * FULL);
+}
+
+INLINE uint32_t blend(uint32_t under, uint32_t over, float alpha) {
   uint32_t result = 0xFF000000;
-  for (int c = 0; c < 3; c++) {
-    float mixed = (float)(under >> (8 * c) & 255) * (1 - alpha) + over[c] * alpha;
-    result |= (uint32_t)(mixed + .5f) << (8 * c);
+  for (int c = 0; c < 24; c += 8) {
+    float mixed = (float)(under >> c & 255) * (1 - alpha) + (float)(over >> c & 255) * alpha;
+    result |= (uint32_t)(mixed + .5f) << c;
   }
   return result;
 }
@@ -290,92 +320,72 @@ INLINE void put_where(void *at, v128_t value, v128_t chosen) {
   wasm_v128_store(at, wasm_v128_bitselect(value, wasm_v128_load(at), chosen));
 }
 
-/* The light at each hit of a triangle, as indices of tones, and what it lets through; returns how many of the
-   hits remain. `cover` and `aa` are constants. */
-INLINE uint32_t look(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, int cover,
-                     int aa) {
+/* One hit of this colour. */
+INLINE void put(const Scene *s, const Surface *t, Hit hit, int mask, uint32_t colour, float alpha, Tile tile, int cover,
+                int mode) {
+  int x = hit >> 9, row = hit >> 4 & 31;
+  uint32_t index = (row * TILE + x - tile.left) * 4;
+  float *depth = s->depth + index;
+  uint32_t *there = s->colour + index;
+  if (cover == BLENDED) {
+    int y = tile.top + row, wide = coarse(mode);
+    for (int k = 0; k < 4; k++) {
+      if (!(mask >> k & 1)) continue;
+      if (depth[k] == 0) { /* the first thing here, so what is under it is the background */
+        depth[k] = 1e-6f;
+        there[k] = s->background[((y << wide) + (k >> 1 & wide)) * s->stride + (x << wide) + (k & wide)];
+      }
+      there[k] = blend(there[k], colour, alpha);
+    }
+    return;
+  }
+  put_where(there, wasm_u32x4_splat(colour), lanes(mask));
+  if (cover == CUT_OUT) {
+    f4 dx = (float)x - t->x + load((f4 *)SAMPLE_X[coarse(mode)]);
+    f4 dy = (float)(tile.top + row) - t->y + load((f4 *)SAMPLE_Y[coarse(mode)]);
+    put_where(depth, (v128_t)(t->z + dx * t->z_x + dy * t->z_y), lanes(mask));
+  }
+}
+
+/* Colours what was hit, four at a time; `cover` and `mode` are constants. */
+INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint32_t count, Tile tile, uint32_t number,
+                  int cover, int mode) {
+  const int painted = part->lighting == PAINTED;
   const Surface t = *surface;
   const float cutoff = part->cutoff * FULL;
-  const float left = t.x - (aa ? 0 : .5f), upper = t.y - top - (aa ? 0 : .5f);
-  Hit *hits = s->hits;
-  f4 *lights = s->lights;
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    Hit hit = hits[i];
-    int mask = hit & 15;
-    float dx = (float)(int)(hit >> 9) - left, dy = (float)(int)(hit >> 4 & 31) - upper;
-    if (aa) dx += MIDDLE_X[mask], dy += MIDDLE_Y[mask];
-    f4 shade = t.shade + t.shade_x * dx + t.shade_y * dy, texel = all(FULL), change = all(1);
-    if (t.texels) texel = sample(&t, t.uv + t.uv_x * dx + t.uv_y * dy, cover == CUT_OUT ? &change : 0);
-    f4 light = texel * texel * shade + shade[3];
-    if (cover == BLENDED) {
-      int painted = part->lighting == PAINTED;
-      if (painted) light = shade;
-      light[3] = at_most(at_least(texel[3] * (1 / FULL) * t.alpha * (painted ? shade[3] : 1), 0), 1);
-    }
-    lights[kept] = light;
-    if (cover == CUT_OUT) {
-      if (t.texels) mask = covered(cutoff, mask, texel, change, aa);
-      hits[kept] = (hit & ~15) | mask;
-      kept += mask != 0;
-    } else {
-      kept++;
-    }
-  }
-  return kept;
-}
-
-INLINE uint32_t toned(const Scene *s, f4 light) {
-  light = (f4)wasm_f32x4_pmax(wasm_f32x4_const_splat(0), (v128_t)light); /* it may be no number */
-  u4 step = (u4)whole((f4)wasm_f32x4_pmin((v128_t)light, wasm_f32x4_splat(s->brightest)));
-  return s->tone[step[0]] | s->tone[step[1]] << 8 | s->tone[step[2]] << 16 | 0xFF000000;
-}
-
-/* Colours what was hit; `cover` and `mode` are constants. */
-INLINE void paint(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, uint32_t number,
-                  int cover, int mode) {
-  const int aa = mode != PLAIN;
-  const Surface t = *surface;
+  const float upper = t.y - tile.top;
   const Hit *hits = s->hits;
-  const f4 *lights = s->lights;
-  const uint32_t stride = s->stride;
-  float *depths = s->depth;
-  uint32_t *colours = s->colour;
-  for (uint32_t i = 0; i < count; i++) {
-    int x = hits[i] >> 9, row = hits[i] >> 4 & 31, mask = hits[i] & 15;
-    uint32_t index = (row * stride + x) * (aa ? 4 : 1);
-    f4 light = load(lights + i);
-    if (cover == BLENDED) {
-      if (part->lighting != PAINTED) {
-        uint32_t shown = toned(s, light);
-        light = (f4){shown & 255, shown >> 8 & 255, shown >> 16 & 255, light[3]};
-      }
-      for (int k = 0; k < (aa ? 4 : 1); k++) {
-        if (!(mask >> k & 1)) continue;
-        if (depths[index + k] == 0) { /* the first thing here, so what is under it is the background */
-          depths[index + k] = 1e-6f;
-          colours[index + k] = s->background[(top + row) * stride + x];
-        }
-        colours[index + k] = blend(colours[index + k], light, light[3]);
-      }
-      continue;
+  const uint8_t *tone = s->tone;
+  for (uint32_t i = 0; i < count; i += 4) {
+    u4 hit = (u4)wasm_v128_load(hits + i);
+    i4 mask = (i4)(hit & 15);
+    f4 dx = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit >> 9)) - t.x;
+    f4 dy = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit >> 4 & 31)) - upper;
+    dx += (f4)wasm_f32x4_convert_i32x4((v128_t)chosen(MIDDLE_X[coarse(mode)], mask)) * (1 / 96.f);
+    dy += (f4)wasm_f32x4_convert_i32x4((v128_t)chosen(MIDDLE_Y[coarse(mode)], mask)) * (1 / 96.f);
+    f4 light[4], texel[4] = {all(FULL), all(FULL), all(FULL), all(FULL)}, change = all(1);
+    for (int c = 0; c < 4; c++) light[c] = t.shade[c] + t.shade_x[c] * dx + t.shade_y[c] * dy;
+    if (t.texels) {
+      f4 u = t.u + t.u_x * dx + t.u_y * dy, v = t.v + t.v_x * dx + t.v_y * dy;
+      sample(&t, u, v, texel, cover == CUT_OUT ? &change : 0);
+      if (cover == CUT_OUT) mask = covered(cutoff, mask, texel[3], change);
     }
-    uint32_t colour = mode == PROBE ? number : toned(s, light);
-    float dx = (float)x - t.x, dy = (float)(top + row) - t.y;
-    if (aa) {
-      put_where(colours + index, wasm_u32x4_splat(colour), lanes(mask));
-      f4 from_x = dx + load((f4 *)SAMPLE_X), from_y = dy + load((f4 *)SAMPLE_Y);
-      if (cover == CUT_OUT) put_where(depths + index, (v128_t)(t.z + from_x * t.z_x + from_y * t.z_y), lanes(mask));
-    } else {
-      colours[index] = colour;
-      if (cover == CUT_OUT) depths[index] = t.z + (dx + .5f) * t.z_x + (dy + .5f) * t.z_y;
+    f4 alpha = all(1);
+    if (cover == BLENDED) alpha = smaller(greater(texel[3] * (t.alpha / FULL) * (painted ? light[3] : 1), all(0)), all(1));
+    u4 step[3];
+    for (int c = 0; c < 3; c++) {
+      f4 shown = cover == BLENDED && painted ? light[c] : texel[c] * texel[c] * light[c] + light[3];
+      step[c] = (u4)whole(smaller(greater(shown, all(0)), all(cover == BLENDED && painted ? 255 : s->brightest)));
+    }
+    for (uint32_t k = 0; k < 4; k++) {
+      if (k && i + k >= count) break;
+      uint32_t colour = 0xFF000000;
+      if (mode == PROBE) colour = number;
+      else if (cover == BLENDED && painted) colour |= step[0][k] | step[1][k] << 8 | step[2][k] << 16;
+      else colour |= tone[step[0][k]] | tone[step[1][k]] << 8 | tone[step[2][k]] << 16;
+      put(s, &t, hit[k], mask[k], colour, alpha[k], tile, cover, mode);
     }
   }
-}
-
-INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint32_t count, int top, uint32_t number,
-                  int cover, int mode) {
-  paint(s, part, surface, look(s, part, surface, count, top, cover, mode != PLAIN), top, number, cover, mode);
 }
 
 static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa,
@@ -394,57 +404,44 @@ static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint
   const float *ua = part->uv + 2 * a, *ub = part->uv + 2 * b, *uc = part->uv + 2 * c;
   f4 size = {1u << texture->width_log2, 1u << texture->height_log2, 0, 0}, at = {uc[0], uc[1], 0, 0};
   f4 side_a = ((f4){ua[0], ua[1], 0, 0} - at) * size, side_b = ((f4){ub[0], ub[1], 0, 0} - at) * size;
-  t->uv_x = side_a * wa[0] + side_b * wb[0];
-  t->uv_y = side_a * wa[1] + side_b * wb[1];
+  f4 along_x = side_a * wa[0] + side_b * wb[0], along_y = side_a * wa[1] + side_b * wb[1];
   /* The level at which one texel is about one pixel: its exponent is half of that of the texels a pixel covers. */
-  union { float value; int32_t bits; } texels = {__builtin_fabsf(t->uv_x[0] * t->uv_y[1] - t->uv_x[1] * t->uv_y[0])};
+  union { float value; int32_t bits; } texels = {__builtin_fabsf(along_x[0] * along_y[1] - along_x[1] * along_y[0])};
   int level = ((texels.bits >> 23) - 127 + 1) >> 1, last = texture->levels - 1;
   level = level < 0 ? 0 : level > last ? last : level;
   union { int32_t bits; float value; } scale = {(127 + 7 - level) << 23};
-  t->uv = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 64;
-  t->uv_x *= scale.value, t->uv_y *= scale.value;
-  t->along_u = (f4){t->uv_x[0], t->uv_y[0], t->uv_x[0], t->uv_y[0]};
-  t->along_v = (f4){t->uv_x[1], t->uv_y[1], t->uv_x[1], t->uv_y[1]};
+  at = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 64;
+  along_x *= scale.value, along_y *= scale.value;
+  t->u = at[0], t->u_x = along_x[0], t->u_y = along_y[0];
+  t->v = at[1], t->v_x = along_x[1], t->v_y = along_y[1];
   t->texels = texture->level[level];
   t->u_mask = (1u << ((int)texture->width_log2 > level ? (int)texture->width_log2 - level : 0)) - 1;
   t->v_mask = (1u << ((int)texture->height_log2 > level ? (int)texture->height_log2 - level : 0)) - 1;
 }
 
-/* The picture is drawn in bands of so many rows, whose samples fit into a processor's nearest memory. */
-enum { BAND = 32 };
-/* Pixels up to which every one of a triangle's bounding box is tested. */
+/* Cells up to which every one of a triangle's bounding box is tested. */
 enum { NARROW = 8 };
-static const i4 LANES = {0, 1, 2, 3};
 
-/* Tests the pixels from `x` to `stop` of a band's row, where a triangle's corner weights and its nearness begin like
+/* Tests the cells from `x` to `last` of a tile's row, where a triangle's corner weights and its nearness begin like
    this; returns the end of the hits. */
-INLINE Hit *test(const Scene *s, Hit *hit, int row, int x, int stop, float a_x, float b_x, float z_x, f4 in_a, f4 in_b,
-                 f4 z, int opaque, int aa) {
-  const int step = aa ? 1 : 4;
-  float *depth = s->depth + (row * s->stride + x) * (aa ? 4 : 1);
+INLINE Hit *test(const Scene *s, Hit *hit, Tile tile, int row, int x, int last, float a_x, float b_x, float z_x, f4 in_a,
+                 f4 in_b, f4 z, int opaque) {
+  float *depth = s->depth + (row * TILE + x - tile.left) * 4;
   Hit here = x << 9 | row << 4;
-  for (int left = stop - x; left >= 0; left -= step) {
+  for (; x <= last; x++) {
     f4 there = (f4)wasm_v128_load(depth);
     i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > there);
-    if (!aa) inside &= left >= LANES;
     int mask = wasm_i32x4_bitmask((v128_t)inside);
     if (opaque) wasm_v128_store(depth, wasm_v128_bitselect((v128_t)z, (v128_t)there, (v128_t)inside));
-    if (aa) {
-      *hit = here | mask;
-      hit += mask != 0;
-    } else {
-      wasm_v128_store(hit, wasm_i8x16_swizzle((v128_t)((u4)LANES * 512 + (here | 1)), wasm_v128_load(CHOSEN[mask])));
-      hit += __builtin_popcount(mask);
-    }
-    depth += 4, here += step << 9, in_a += a_x * step, in_b += b_x * step, z += z_x * step;
+    *hit = here | mask;
+    hit += mask != 0;
+    depth += 4, here += 1 << 9, in_a += a_x, in_b += b_x, z += z_x;
   }
   return hit;
 }
 
-/* One triangle within the rows from `top` to before `bottom`, of which `depth` and `colour` hold the samples. */
-INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, int top, int bottom,
-                     int mode) {
-  const int aa = mode != PLAIN;
+/* One triangle within a tile. */
+INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, Tile tile, int mode) {
   const uint32_t *corner = part->indices + 3 * number;
   const uint32_t a = corner[0], b = corner[1], c = corner[2];
   f4 pa = part->screen[a], pb = part->screen[b], pc = part->screen[c];
@@ -457,15 +454,14 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   surface.z_x = (pa[2] - pc[2]) * wa[0] + (pb[2] - pc[2]) * wb[0];
   surface.z_y = (pa[2] - pc[2]) * wa[1] + (pb[2] - pc[2]) * wb[1];
 
-  f4 least = smaller(pa, smaller(pb, pc)), most = greater(pa, greater(pb, pc));
-  i4 low_corner = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){0, top, 0, 0})));
-  i4 high_corner = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){s->width - 1, bottom - 1, 1, 1})));
+  f4 least = smaller(pa, smaller(pb, pc)) + inset(mode), most = greater(pa, greater(pb, pc)) - inset(mode);
+  i4 low_corner = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){tile.left, tile.top, 0, 0})));
+  i4 high_corner = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){tile.right - 1, tile.bottom - 1, 1, 1})));
   const int first_row = low_corner[1], last_row = high_corner[1], first = low_corner[0], last = high_corner[0];
-  const f4 lane_x = aa ? load((f4 *)SAMPLE_X) : (f4){.5f, 1.5f, 2.5f, 3.5f};
-  const f4 lane_y = aa ? load((f4 *)SAMPLE_Y) : (f4){.5f, .5f, .5f, .5f};
-  const float low = aa ? .125f : .5f, high = aa ? .875f : .5f;
+  const f4 lane_x = load((f4 *)SAMPLE_X[coarse(mode)]), lane_y = load((f4 *)SAMPLE_Y[coarse(mode)]);
+  const float low = inset(mode), high = 1 - low;
   const int opaque = part->cover == OPAQUE;
-  /* The corners' weights at x = 0 of the first row, where they are greatest within a pixel: a row begins where the
+  /* The corners' weights at x = 0 of the first row, where they are greatest within a cell: a row begins where the
      rising ones become positive and ends where the falling ones cease to be. The fourth keeps to the picture. */
   f4 slope = {wa[0], wb[0], wc[0], 1}, down = {wa[1], wb[1], wc[1], 0};
   f4 from_y = (float)first_row - (f4){pc[1], pc[1], pc[1], 0};
@@ -482,7 +478,7 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   if (last - first < NARROW) {
     in_a_row += first * wa[0], in_b_row += first * wb[0], z_row += first * surface.z_x;
     for (int y = first_row; y <= last_row; y++, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y)
-      hit = test(s, hit, y - top, first, last, wa[0], wb[0], surface.z_x, in_a_row, in_b_row, z_row, opaque, aa);
+      hit = test(s, hit, tile, y - tile.top, first, last, wa[0], wb[0], surface.z_x, in_a_row, in_b_row, z_row, opaque);
   } else {
     f4 at = -value * crossing;
     for (int y = first_row; y <= last_row; y++) {
@@ -493,65 +489,97 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
       both = smaller(both + .45f, all(8192)) + WHOLE;
       i4 edges = (i4)both - (i4)all(WHOLE);
       f4 x = (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 0, 0, 0, 0) - WHOLE;
-      hit = test(s, hit, y - top, edges[0], -edges[2], wa[0], wb[0], surface.z_x, in_a_row + x * wa[0],
-                 in_b_row + x * wb[0], z_row + x * surface.z_x, opaque, aa);
+      hit = test(s, hit, tile, y - tile.top, edges[0], -edges[2], wa[0], wb[0], surface.z_x, in_a_row + x * wa[0],
+                 in_b_row + x * wb[0], z_row + x * surface.z_x, opaque);
       at -= down * crossing, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y;
     }
   }
   uint32_t hits = hit - s->hits;
   if (!hits) return;
-  Span *span = s->now + top / BAND;
+  Span *span = s->now + tile.number;
   if (first < span->begin) span->begin = first;
   if (last >= span->end) span->end = last + 1;
   carry(s, part, &surface, a, b, c, wa, wb);
-  if (part->cover == OPAQUE) shade(s, part, &surface, hits, top, first_number + number, OPAQUE, mode);
-  else if (part->cover == CUT_OUT) shade(s, part, &surface, hits, top, first_number + number, CUT_OUT, mode);
-  else if (mode != PROBE) shade(s, part, &surface, hits, top, first_number + number, BLENDED, mode);
+  if (part->cover == OPAQUE) shade(s, part, &surface, hits, tile, first_number + number, OPAQUE, mode);
+  else if (part->cover == CUT_OUT) shade(s, part, &surface, hits, tile, first_number + number, CUT_OUT, mode);
+  else if (mode != PROBE) shade(s, part, &surface, hits, tile, first_number + number, BLENDED, mode);
 }
 
-/* -- bands ------------------------------------------------------------------------------------------- */
+/* -- tiles ------------------------------------------------------------------------------------------- */
 
-/* The bands in which a triangle may be seen; 0 when nowhere. */
-INLINE int bands_of(const Scene *s, const Part *part, const uint32_t *corner, int *first, int *last) {
+/* The picture in cells and in tiles. */
+typedef struct { int width, height, columns, bands; } Grid;
+
+INLINE Grid grid(const Scene *s, int mode) {
+  int width = (s->width + coarse(mode)) >> coarse(mode), height = (s->height + coarse(mode)) >> coarse(mode);
+  return (Grid){width, height, (width + TILE - 1) / TILE, (height + BAND - 1) / BAND};
+}
+
+/* The tiles in which a triangle may be seen; 0 when nowhere. */
+INLINE int tiles_of(Grid g, const Part *part, const uint32_t *corner, Visible *where, int mode) {
   f4 pa = part->screen[corner[0]], pb = part->screen[corner[1]], pc = part->screen[corner[2]];
   float area = (pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]);
   if (!(area < -1e-9f) && !(part->two_sided && area > 1e-9f)) return 0;
   f4 least = smaller(pa, smaller(pb, pc)), greatest = greater(pa, greater(pb, pc));
-  i4 out = (least >= (f4){s->width, s->height, 3e38f, 0}) | ~(greatest > 0) | ~(greatest - least < 65536) |
+  i4 out = (least >= (f4){g.width, g.height, 3e38f, 0}) | ~(greatest > 0) | ~(greatest - least < 65536) |
            ~(least > (f4){-65536, -65536, 0, 0});
   if (wasm_i32x4_bitmask((v128_t)out) & 7) return 0; /* beside the picture, behind the camera, or of no use */
-  *first = whole((f4)wasm_f32x4_floor((v128_t)greater(least, all(0))))[1] / BAND;
-  *last = whole((f4)wasm_f32x4_floor((v128_t)smaller(greatest, all(s->height - 1))))[1] / BAND;
+  least += inset(mode), greatest -= inset(mode);
+  i4 first = whole((f4)wasm_f32x4_floor((v128_t)greater(least, all(0))));
+  i4 last = whole((f4)wasm_f32x4_floor((v128_t)smaller(greatest, (f4){g.width - 1, g.height - 1, 0, 0})));
+  if (first[0] > last[0] || first[1] > last[1]) return 0; /* between the samples */
+  where->left = first[0] / TILE, where->right = last[0] / TILE;
+  where->top = first[1] / BAND, where->bottom = last[1] / BAND;
   return 1;
 }
 
+/* Counts become where each begins. */
+INLINE void begin(uint32_t *counts, int length) {
+  uint32_t total = 0;
+  for (int i = 0; i < length; i++) {
+    uint32_t count = counts[i];
+    counts[i] = total;
+    total += count;
+  }
+}
+
 /* Sorts the triangles into bands, each band's in the order in which they are drawn. */
-static void sort(const Scene *s) {
-  uint32_t bands = (s->height + BAND - 1) / BAND, *ends = s->ends, seen = 0, total = 0;
-  for (uint32_t i = 0; i <= bands; i++) ends[i] = 0;
+INLINE void sort(const Scene *s, Grid g, int mode) {
+  uint32_t *ends = s->ends, seen = 0;
+  for (int i = 0; i < g.bands; i++) ends[i] = 0;
   for (uint32_t i = 0; i < s->triangles; i++) {
     uint32_t which = s->order[i];
     const Part *part = s->part + (which >> PART_SHIFT);
-    int first, last;
-    if (!bands_of(s, part, part->indices + 3 * (which & TRIANGLE), &first, &last)) continue;
-    s->visible[seen++] = (Visible){which, first, last};
-    for (int band = first; band <= last; band++) ends[band]++;
+    Visible *where = s->visible + seen;
+    where->triangle = which;
+    if (!tiles_of(g, part, part->indices + 3 * (which & TRIANGLE), where, mode)) continue;
+    seen++;
+    for (int band = where->top; band <= where->bottom; band++) ends[band]++;
   }
-  for (uint32_t i = 0; i < bands; i++) {
-    uint32_t count = ends[i];
-    ends[i] = total;
-    total += count;
-  }
+  begin(ends, g.bands);
   for (uint32_t i = 0; i < seen; i++)
-    for (int band = s->visible[i].first; band <= s->visible[i].last; band++) s->sorted[ends[band]++] = s->visible[i].triangle;
+    for (int band = s->visible[i].top; band <= s->visible[i].bottom; band++) s->sorted[ends[band]++] = i;
 }
 
-INLINE void draw_band(const Scene *s, uint32_t band, int mode) {
-  int top = band * BAND, bottom = top + BAND < (int)s->height ? top + BAND : (int)s->height;
-  for (uint32_t i = band ? s->ends[band - 1] : 0; i < s->ends[band]; i++) {
-    uint32_t which = s->sorted[i];
-    const Part *part = s->part + (which >> PART_SHIFT);
-    triangle(s, part, which & TRIANGLE, part->number, top, bottom, mode);
+/* Sorts a band's triangles into tiles. */
+static void sort_band(const Scene *s, Grid g, int band) {
+  uint32_t *limits = s->limits, first = band ? s->ends[band - 1] : 0, last = s->ends[band];
+  for (int i = 0; i < g.columns; i++) limits[i] = 0;
+  for (uint32_t i = first; i < last; i++) {
+    const Visible *where = s->visible + s->sorted[i];
+    for (int column = where->left; column <= where->right; column++) limits[column]++;
+  }
+  begin(limits, g.columns);
+  for (uint32_t i = first; i < last; i++) {
+    const Visible *where = s->visible + s->sorted[i];
+    for (int column = where->left; column <= where->right; column++) s->chosen[limits[column]++] = where->triangle;
+  }
+}
+
+INLINE void draw_tile(const Scene *s, Tile tile, int column, int mode) {
+  for (uint32_t i = column ? s->limits[column - 1] : 0; i < s->limits[column]; i++) {
+    const Part *part = s->part + (s->chosen[i] >> PART_SHIFT);
+    triangle(s, part, s->chosen[i] & TRIANGLE, part->number, tile, mode);
   }
 }
 
@@ -564,77 +592,109 @@ INLINE v128_t added(v128_t first, v128_t second) {
   return wasm_i16x8_add(wasm_i64x2_shuffle(a, b, 0, 2), wasm_i64x2_shuffle(a, b, 1, 3));
 }
 
-/* Four pixels before what is behind them; leaves the depth clear for the next band. */
-INLINE v128_t shown(float *depth, const uint32_t *colour, v128_t behind, int aa) {
+/* The samples of a cell that are drawn; leaves the depth clear for the next tile. */
+INLINE v128_t drawn(float *depth) {
   const v128_t nothing = wasm_f32x4_const_splat(0);
-  v128_t drawn[4], samples[4];
-  for (int i = 0; i < (aa ? 4 : 1); i++) {
-    drawn[i] = wasm_f32x4_gt(wasm_v128_load(depth + 4 * i), nothing);
-    samples[i] = wasm_v128_load(colour + 4 * i);
-    wasm_v128_store(depth + 4 * i, nothing);
-  }
-  if (!aa) return wasm_v128_bitselect(samples[0], behind, drawn[0]);
-  v128_t any = wasm_v128_or(wasm_v128_or(drawn[0], drawn[1]), wasm_v128_or(drawn[2], drawn[3]));
-  if (!wasm_v128_any_true(any)) return behind;
-  samples[0] = wasm_v128_bitselect(samples[0], wasm_i32x4_shuffle(behind, behind, 0, 0, 0, 0), drawn[0]);
-  samples[1] = wasm_v128_bitselect(samples[1], wasm_i32x4_shuffle(behind, behind, 1, 1, 1, 1), drawn[1]);
-  samples[2] = wasm_v128_bitselect(samples[2], wasm_i32x4_shuffle(behind, behind, 2, 2, 2, 2), drawn[2]);
-  samples[3] = wasm_v128_bitselect(samples[3], wasm_i32x4_shuffle(behind, behind, 3, 3, 3, 3), drawn[3]);
-  const v128_t half = wasm_i16x8_const_splat(2);
-  return wasm_u8x16_narrow_i16x8(wasm_u16x8_shr(wasm_i16x8_add(added(samples[0], samples[1]), half), 2),
-                                 wasm_u16x8_shr(wasm_i16x8_add(added(samples[2], samples[3]), half), 2));
+  v128_t there = wasm_f32x4_gt(wasm_v128_load(depth), nothing);
+  wasm_v128_store(depth, nothing);
+  return there;
 }
 
-/* Samples to pixels wherever something is or was, four at a time. */
-INLINE void resolve(const Scene *s, uint32_t band, int aa) {
-  uint32_t top = band * BAND, bottom = top + BAND < s->height ? top + BAND : s->height;
-  const Span now = s->now[band], before = s->before[band];
+/* Four pixels in a row, each of four samples, before what is behind them. */
+INLINE v128_t smoothed(float *depth, const uint32_t *colour, v128_t behind) {
+  v128_t there[4] = {drawn(depth), drawn(depth + 4), drawn(depth + 8), drawn(depth + 12)};
+  v128_t any = wasm_v128_or(wasm_v128_or(there[0], there[1]), wasm_v128_or(there[2], there[3]));
+  if (!wasm_v128_any_true(any)) return behind;
+  v128_t first = wasm_v128_bitselect(wasm_v128_load(colour), SPREAD(behind, 0), there[0]);
+  v128_t second = wasm_v128_bitselect(wasm_v128_load(colour + 4), SPREAD(behind, 1), there[1]);
+  v128_t third = wasm_v128_bitselect(wasm_v128_load(colour + 8), SPREAD(behind, 2), there[2]);
+  v128_t fourth = wasm_v128_bitselect(wasm_v128_load(colour + 12), SPREAD(behind, 3), there[3]);
+  const v128_t half = wasm_i16x8_const_splat(2);
+  return wasm_u8x16_narrow_i16x8(wasm_u16x8_shr(wasm_i16x8_add(added(first, second), half), 2),
+                                 wasm_u16x8_shr(wasm_i16x8_add(added(third, fourth), half), 2));
+}
+
+/* Four pixels from `x` on, as red, green and blue; `end`: what is left of it is to be written. */
+INLINE void write(const Scene *s, int x, int y, int end, v128_t four) {
+  uint8_t *out = s->out + (y * s->width + x) * 3;
+  four = wasm_i8x16_shuffle(four, four, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 15, 15, 15, 15);
+  if (x + 6 <= end) { /* what is written beyond the four is written anew */
+    wasm_v128_store(out, four);
+  } else {
+    int count = 3 * (end - x < 4 ? end - x : 4);
+    for (int i = 0; i < count; i++) out[i] = ((uint8_t *)&four)[i];
+  }
+}
+
+/* Samples to pixels wherever something is or was, four or eight at a time. */
+INLINE void resolve(const Scene *s, Tile tile, int mode) {
+  const int wide = coarse(mode), step = wide ? 2 : 4, width = s->width, height = s->height;
+  Span now = s->now[tile.number], before = s->before[tile.number];
+  if (*s->last != mode) before = (Span){tile.left, tile.right}; /* tiles were other ones */
+  s->before[tile.number] = now;
+  s->now[tile.number] = (Span){width, 0};
   const int begin = (now.begin < before.begin ? now.begin : before.begin) & ~3;
-  const int end = now.end > before.end ? now.end : before.end;
-  s->before[band] = now;
-  s->now[band] = (Span){s->width, 0};
-  for (uint32_t y = top; y < bottom; y++) {
-    const uint32_t *background = s->background + y * s->stride;
-    uint8_t *out = s->out + y * s->width * 3;
-    for (int x = begin; x < end; x += 4) {
-      uint32_t pixel = ((y - top) * s->stride + x) * (aa ? 4 : 1);
-      v128_t four = shown(s->depth + pixel, s->colour + pixel, wasm_v128_load(background + x), aa);
-      four = wasm_i8x16_shuffle(four, four, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 15, 15, 15, 15);
-      if (x + 4 < end && x + 6 <= (int)s->width) { /* what is written beyond them is written anew */
-        wasm_v128_store(out + x * 3, four);
-      } else {
-        int count = 3 * ((int)s->width - x < 4 ? (int)s->width - x : 4);
-        for (int i = 0; i < count; i++) out[x * 3 + i] = ((uint8_t *)&four)[i];
+  int end = (now.end > before.end ? now.end : before.end) << wide;
+  if (end > width) end = width;
+  for (int row = tile.top; row < tile.bottom; row++) {
+    for (int cell = begin; cell << wide < end; cell += step) {
+      uint32_t index = ((row - tile.top) * TILE + cell - tile.left) * 4;
+      float *depth = s->depth + index;
+      const uint32_t *colour = s->colour + index;
+      int x = cell << wide, y = row << wide;
+      const uint32_t *background = s->background + y * s->stride + x;
+      if (!wide) {
+        write(s, x, y, end, smoothed(depth, colour, wasm_v128_load(background)));
+        continue;
       }
+      v128_t left = wasm_v128_load(colour), right = wasm_v128_load(colour + 4);
+      v128_t left_there = drawn(depth), right_there = drawn(depth + 4);
+      write(s, x, y, end, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 0, 2), wasm_v128_load(background),
+                                              wasm_i64x2_shuffle(left_there, right_there, 0, 2)));
+      if (y + 1 < height)
+        write(s, x, y + 1, end, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 1, 3),
+                                                    wasm_v128_load(background + s->stride),
+                                                    wasm_i64x2_shuffle(left_there, right_there, 1, 3)));
     }
   }
 }
 
-static void prepare(const Scene *s) {
+/* Marks the triangles that a tile shows. */
+static void mark(const Scene *s) {
+  for (uint32_t i = 0; i < 4 * TILE * BAND; i++) {
+    if (s->depth[i] > 0) s->out[s->colour[i]] = 1;
+    s->depth[i] = 0;
+  }
+}
+
+/* `mode` is a constant. */
+INLINE void draw_all(const Scene *s, int mode) {
+  const Grid g = grid(s, mode);
   for (uint32_t k = 0; k < s->parts; k++) {
     shape(s->part + k, s->weights);
-    place(s, s->part + k);
+    place(s, s->part + k, mode);
   }
-  sort(s);
+  sort(s, g, mode);
+  for (int band = 0; band < g.bands; band++) {
+    sort_band(s, g, band);
+    for (int column = 0; column < g.columns; column++) {
+      int left = column * TILE, right = left + TILE, top = band * BAND, bottom = top + BAND;
+      if (right > g.width) right = g.width;
+      if (bottom > g.height) bottom = g.height;
+      Tile tile = {band * g.columns + column, left, top, right, bottom};
+      draw_tile(s, tile, column, mode);
+      if (mode == PROBE) mark(s);
+      else resolve(s, tile, mode);
+    }
+  }
+  *s->last = mode;
 }
 
 /* Draws one frame of the scene into its `out`. */
 EXPORT("draw") void draw(const Scene *s, int smooth) {
-  prepare(s);
-  for (uint32_t band = 0; band * BAND < s->height; band++) {
-    if (smooth) draw_band(s, band, SMOOTH), resolve(s, band, 1);
-    else draw_band(s, band, PLAIN), resolve(s, band, 0);
-  }
+  if (smooth) draw_all(s, SMOOTH);
+  else draw_all(s, COARSE);
 }
 
 /* Marks in `out` which triangles are seen in this frame. */
-EXPORT("probe") void probe(const Scene *s) {
-  prepare(s);
-  for (uint32_t band = 0; band * BAND < s->height; band++) {
-    draw_band(s, band, PROBE);
-    for (uint32_t i = 0; i < 4 * s->stride * BAND; i++) {
-      if (s->depth[i] > 0) s->out[s->colour[i]] = 1;
-      s->depth[i] = 0;
-    }
-  }
-}
+EXPORT("probe") void probe(const Scene *s) { draw_all(s, PROBE); }

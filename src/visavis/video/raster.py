@@ -12,7 +12,7 @@ import wasmtime
 from numpy.typing import NDArray
 
 LEVELS = 12
-BAND = 32
+BAND, TILE = 32, 64
 WEIGHTS = 52
 PAGE = 65536
 Address = int
@@ -65,9 +65,9 @@ class Scene(ctypes.LittleEndianStructure):
         ("weights", _F * WEIGHTS),
         *(
             (name, _U)
-            for name in ("tone", "background", "depth", "colour", "hits", "lights", "visible", "sorted")
+            for name in ("tone", "background", "depth", "colour", "hits", "visible", "sorted", "ends")
         ),
-        *((name, _U) for name in ("ends", "now", "before", "out")),
+        *((name, _U) for name in ("chosen", "limits", "now", "before", "last", "out")),
     )
 
 

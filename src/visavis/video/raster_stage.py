@@ -16,7 +16,7 @@ from visavis.video.background import Background, Gradient
 from visavis.video.head import Head, Part, Shape, Subject
 from visavis.video.head_motion import LARGEST, Pose
 from visavis.video.images import scaled
-from visavis.video.raster import BAKED, BAND, BLENDED, LEVELS, LIT, PAINTED, Image, Kernel, Memory
+from visavis.video.raster import BAKED, BAND, BLENDED, LEVELS, LIT, PAINTED, TILE, Image, Kernel, Memory
 
 FIELD_OF_VIEW = 20
 """Degrees, of the height."""
@@ -126,7 +126,7 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
     eyes = head.subject.eyes
     distance = seen / 2 / tan(radians(FIELD_OF_VIEW / 2))
     parts = (raster.Part * len(head.parts))(*(_part(image, part, head) for part in head.parts))
-    triangles, bands = 0, -(-height // BAND)
+    triangles, bands, columns = 0, -(-height // BAND), -(-width // TILE)
     for part in parts:
         part.number, triangles = triangles, triangles + part.triangles
     return raster.Scene(
@@ -145,15 +145,17 @@ def _scene(image: Image, head: Head, size: Size, background: Background) -> rast
         pivot=head.pivot,
         tone=image.put(_tones()),
         background=image.put(pixels),
-        now=image.put(np.tile(np.array([width, 0], np.int32), (bands, 1))),
-        before=image.put(np.tile(np.array([0, width], np.int32), (bands, 1))),
-        depth=image.room(stride * BAND * 16 + 64),
-        colour=image.room(stride * BAND * 16 + 64),
-        hits=image.room(stride * BAND * 4 + 64),
-        lights=image.room(stride * BAND * 16 + 64),
-        visible=image.room(triangles * 8),
+        now=image.put(np.tile(np.array([width, 0], np.int32), (bands * columns, 1))),
+        before=image.room(bands * columns * 8),
+        last=image.put(np.array([-1], np.int32)),
+        depth=image.room(BAND * TILE * 16 + 64),
+        colour=image.room(BAND * TILE * 16 + 64),
+        hits=image.room(BAND * TILE * 4 + 64),
+        visible=image.room(triangles * 12),
         sorted=image.room(triangles * bands * 4),
-        ends=image.room((bands + 1) * 4),
+        ends=image.room(bands * 4),
+        chosen=image.room(triangles * columns * 4),
+        limits=image.room(columns * 4),
         out=image.room(max(width * height * 3, triangles)),
     )
 
