@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from visavis.security.tokens import ADMIN, LONGEST, READ, TALK, BadToken, Tokens
+from visavis.security.tokens import ADMIN, LONGEST, READ, SET_BACK, TALK, BadToken, Tokens
 
 NOW = 1_800_000_000.0
 KEY, OTHER = "k" * 32, "o" * 32
@@ -105,7 +105,7 @@ def test_keys_are_changed_without_an_end_of_what_was_issued() -> None:
             issuer.read(token, NOW)
 
 
-def test_a_revoked_token_is_refused_and_forgotten_when_it_would_have_expired() -> None:
+def test_a_revoked_token_is_refused_and_forgotten_a_while_after_it_would_have_expired() -> None:
     ours = tokens()
     first, second = ours.issue("ann", (), 60, NOW), ours.issue("ann", (), 600, NOW)
     claims = ours.read(first, NOW)
@@ -115,4 +115,6 @@ def test_a_revoked_token_is_refused_and_forgotten_when_it_would_have_expired() -
     assert ours.read(second, NOW + 1).subject == "ann"
     claims = ours.read(second, NOW)
     ours.revoke(claims.id, claims.expires, NOW + 61)
+    assert len(ours.revoked) == 2
+    ours.revoke(claims.id, claims.expires, NOW + SET_BACK + 61)
     assert list(ours.revoked) == [claims.id]

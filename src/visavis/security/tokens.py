@@ -15,6 +15,8 @@ SHORTEST_KEY = 32
 """Bytes of a key, as many as the hash has."""
 SKEW = 30
 """Seconds that the clock of another issuer may be ahead."""
+SET_BACK = 7200
+"""Seconds for which a revoked token is remembered after its end: clocks are set, forth and back again."""
 
 LATEST = 1e12
 """Seconds since 1970 that no time is after."""
@@ -80,8 +82,10 @@ class Tokens:
         return claims
 
     def revoke(self, id: str, expires: float, now: float) -> None:
-        """Refuse the token of this id from now on; it is remembered until it would have expired."""
-        self._revoked = {known: until for known, until in self._revoked.items() if until > now}
+        """Refuse the token of this id from now on; it is remembered until `SET_BACK` after it would have
+        expired."""
+        latest = now - SET_BACK
+        self._revoked = {known: until for known, until in self._revoked.items() if until > latest}
         self._revoked[id] = expires
 
     @property

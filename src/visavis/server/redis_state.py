@@ -15,6 +15,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from visavis.errors import ConfigurationError, ExtraMissing
+from visavis.security.tokens import SET_BACK
 
 try:
     from redis.asyncio import BlockingConnectionPool, Redis
@@ -152,11 +153,11 @@ class RedisState:
     async def _meet(self) -> None:
         """Exchange everything with Redis, after which it counts as reachable."""
         now = float((await self._redis.time())[0])
-        found: Any = await self._redis.zrangebyscore(REVOKED, now, "+inf", withscores=True)
+        found: Any = await self._redis.zrangebyscore(REVOKED, now - SET_BACK, "+inf", withscores=True)
         known = {str(id): float(expires) for id, expires in found}
         ours = dict(self._revocations.revoked())
         for id, expires in ours.items():
-            if expires > now and id not in known:
+            if expires > now - SET_BACK and id not in known:
                 await self._tell_revoked(id, expires)
         for id, expires in known.items():
             if id not in ours:
@@ -242,7 +243,7 @@ class RedisState:
     async def _tell_revoked(self, id: str, expires: float) -> None:
         now = float((await self._redis.time())[0])
         async with self._redis.pipeline() as together:
-            together.zremrangebyscore(REVOKED, "-inf", now)
+            together.zremrangebyscore(REVOKED, "-inf", now - SET_BACK)
             together.zadd(REVOKED, {id: expires})
             together.publish(REVOKED, f"{expires!r} {id}")
             await together.execute()
