@@ -25,8 +25,8 @@ class View(Protocol):
     """One avatar's life in pictures; one call at a time."""
 
     def render(self, weights: Weights, seconds: float, antialias: bool = True) -> Picture:
-        """The picture of one moment, the caller's own: float32[52] weights, seconds since the view began. Without
-        `antialias` it is a plainer one that takes half as long.
+        """The picture of one moment, the caller's own: float32[52] weights, seconds since the view began.
+        Without `antialias` it is a plainer one that takes half as long.
 
         Equal weights, seconds and seed give equal bytes. Weights that are no numbers count as 0.
         """
