@@ -20,7 +20,7 @@ from visavis.conversation import Conversation
 from visavis.errors import for_people
 from visavis.faces import ExpressiveFace
 from visavis.faces.animator import Animator
-from visavis.faces.speech_face import Move
+from visavis.faces.speech_face import Move, resting, unmoved
 from visavis.json_values import well_formed
 from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
@@ -283,7 +283,13 @@ class Session:
         def wanted() -> bool:
             return not self.closed and self._face is face and self._conversation.wants(job.turn)
 
-        self._parts.animator.submit(job.due, Move(face, job), self.feed, wanted)
+        def lost() -> None:
+            """The engine does not return, and may yet touch this face."""
+            if wanted():
+                self._face = resting(face)
+                self.feed(unmoved(job))
+
+        self._parts.animator.submit(job.due, Move(face, job), self.feed, wanted, lost)
 
     # -- tools -----------------------------------------------------------------------------------------------
     def _use_tool(self, call: ev.ToolCall) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ from visavis.settings import Settings
 
 TIMED = "phonemes"
 """The engine for speech with phoneme times, whichever is configured for other speech."""
+
+FEWEST_SAMPLES, HELD_BACK = 100, 64
+"""Less sound than a frame has, in bytes; more frames than an engine keeps for later."""
 
 Piece = tuple[bytes, tuple[Phoneme, ...] | None, bool]
 """What a stream is fed: pcm, phonemes, last."""
@@ -150,6 +154,13 @@ class TurnFace:
             exc_info=error,
         )
 
+    def resting(self) -> TurnFace:
+        """Another one that goes on where this one was asked for the last time, neutral and without life."""
+        other = copy(self)
+        other.stream = other.life = None
+        other._frames = self._media.whole(self._samples)
+        return other
+
     def advance(self, count: int) -> int:
         """So many frames more are moved; returns the first of them."""
         first, self._frames = self._frames, self._frames + count
@@ -258,6 +269,17 @@ def move(moves: Sequence[Move]) -> list[Animated]:
     pieces = [(each.job.pcm, each.job.phonemes, each.job.last) for each in ours]
     found = {id(each): rows for each, rows in zip(ours, feed_all(faces, pieces), strict=True)}
     return [_animated(each, found.get(id(each))) for each in moves]
+
+
+def resting(face: ExpressiveFace) -> ExpressiveFace:
+    """What stands for a face whose engine has not returned, in the rest of its turn."""
+    return face.resting() if isinstance(face, TurnFace) else face
+
+
+def unmoved(job: Animate) -> Animated:
+    """A face that was asked for in vain: as many neutral frames as there can be room for, since those that
+    were held back are in it as well."""
+    return Animated(job.turn, neutral(len(job.pcm) // FEWEST_SAMPLES + HELD_BACK), job.last)
 
 
 def _animated(each: Move, weights: Weights | None) -> Animated:

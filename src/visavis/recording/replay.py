@@ -198,7 +198,9 @@ class _Player:
                 self._session.feed(event, at, taped=True)
 
     # -- the face ------------------------------------------------------------------------------------------
-    def submit(self, due: float, work: Callable[[], ev.Animated], done: object, wanted: object) -> None:
+    def submit(
+        self, due: float, work: Callable[[], ev.Animated], done: object, wanted: object, lost: object
+    ) -> None:
         """Stands for the animator: the work is done when its result was there."""
         self._jobs[self._session.face_turn] = work
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import mimetypes
 import time
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -29,6 +28,7 @@ from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
+from visavis.lane import Lane
 from visavis.logs import log_turns
 from visavis.metrics import Metrics
 from visavis.recording.folder import open_folder
@@ -78,7 +78,7 @@ def create_app(
         agent, faces, library = await _load(settings)
         store, recordings = open_store(settings), open_folder(settings)
         with (
-            ThreadPoolExecutor(1, "face") as executor,
+            closing(Animator(Lane("face"), another=partial(Lane, "face"))) as animator,
             drawing_threads() as drawing,
             nullcontext() if store is None else store.running(),
             nullcontext() if recordings is None else recordings.running(),
@@ -87,7 +87,7 @@ def create_app(
             tools = declared.load(settings, more_tools)
             if library is not None and settings.agent != "embedded":  # which looks things up by itself
                 tools.add(search_knowledge(library))
-            animator, seed = Animator(executor), settings.assistant.seed
+            seed = settings.assistant.seed
             traces = _traces(settings)
             hears = (app.state.metrics.hear, log_turns, *([] if traces is None else [traces.hear]))
             parts = Parts(agent, faces, animator, Ticker(), seed, brief, tools, library, hears)
@@ -241,8 +241,9 @@ async def health(request: Request) -> Response:
     agent, faces = state.sessions.parts.agent.status(), state.faces.status()
     known = state.library.status() if state.library is not None else {}
     stored = state.store.status() if state.store is not None else {}
-    parts = (agent, faces, known, stored)
-    problems = [problem for part in parts for problem in part.get("problems", [])]
+    animator = state.sessions.parts.animator
+    problems = [problem for part in (agent, faces, known, stored) for problem in part.get("problems", [])]
+    problems += animator.problems
     body = {
         "ok": not problems,
         "status": "unhealthy" if problems else "healthy",
@@ -250,7 +251,7 @@ async def health(request: Request) -> Response:
         "uptime_s": round(time.monotonic() - state.started, 1),
         "sessions": len(state.sessions),
         "agent": agent,
-        "face": faces | {"worker": state.sessions.parts.animator.status()},
+        "face": faces | {"worker": animator.status()},
         "knowledge": known or None,
         "conversations": stored or None,
         "tools": {

@@ -344,6 +344,7 @@ class ApiRoutes:
         problems = [
             *state.sessions.parts.agent.status().get("problems", []),
             *state.faces.status().get("problems", []),
+            *state.sessions.parts.animator.problems,
         ]
         body = {
             "status": "unhealthy" if problems else "healthy",

@@ -118,7 +118,8 @@ def figures(app: FastAPI) -> Iterable[Metric]:
     yield counter("visavis_redis_losses", "Times that it went away.", lost)
     yield from _cluster(state.directory, state.relay)
     yield from _queues(_waiting(app))
-    stuck = {(name,): count for name, count in state.brain.stuck().items()}
+    threads = {"face": sessions.parts.animator.left, **state.brain.stuck()}
+    stuck = {(name,): count for name, count in threads.items()}
     yield gauge("visavis_stuck_threads", "Those with a model that does not return.", stuck, "queue")
     yield from _models(_stages(app))
     pictures = state.pictures.status()
