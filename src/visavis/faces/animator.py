@@ -27,8 +27,9 @@ that are moved together cost a fifth of what they cost one by one, so under load
 who comes alone does not wait."""
 SOON = 0.1
 """A face whose frames are due in so many seconds is in a hurry."""
-HUNG = 5.0
-"""Seconds after which an engine is not expected to return any more."""
+HUNG = 10.0
+"""Seconds after which an engine is not expected to return any more: it takes hundredths, and on a machine that
+is much too busy a few."""
 MOST_LEFT = 4
 """Threads that are left behind, until no engine is asked again."""
 
