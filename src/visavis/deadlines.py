@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -37,6 +38,11 @@ class Deadlines(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    @property
+    def first(self) -> float:
+        """When the most urgent one is due."""
+        return self._heap[0].due if self._heap else math.inf
 
     def put(self, due: float, job: T, wanted: Callable[[], bool], now: float) -> None:
         self._count += 1

@@ -28,8 +28,8 @@ who comes alone does not wait."""
 SOON = 0.1
 """A face whose frames are due in so many seconds is in a hurry."""
 HUNG = 10.0
-"""Seconds after which an engine is not expected to return any more: it takes hundredths, and on a machine that
-is much too busy a few."""
+"""Seconds after which an engine is not expected to return any more: it takes hundredths, and on a machine
+that is much too busy a few."""
 MOST_LEFT = 4
 """Threads that are left behind, until no engine is asked again."""
 
@@ -60,7 +60,7 @@ class Animator:
         self.left = 0
         """Threads that have not returned."""
         self._timer: asyncio.TimerHandle | None = None
-        self._next = 0.0
+        self._next = -SLACK
         """When another batch may begin."""
         self.lateness = Lateness()
         """How long faces wait to be moved."""
@@ -130,7 +130,7 @@ class Animator:
                 self._latest = loop.call_later(HUNG, self._leave, jobs, self._another)
 
     def _wake(self) -> None:
-        self._timer, self._next = None, 0.0  # timers may come a little early
+        self._timer, self._next = None, -SLACK  # timers may come a little early
         if self._batch is None:
             self._start()
 
