@@ -73,6 +73,15 @@ def test_top_shows_it(running: Server) -> None:
     assert "Queues" in shown.stdout
 
 
+def test_top_shows_several(running: Server) -> None:
+    shown = top(running.http, f"{running.http}/", "--once")
+    heads = [line for line in shown.stdout.splitlines() if ": Visavis " in line]
+    assert [head.split(": ")[0] for head in heads] == [running.http, f"{running.http}/"]
+    told = json.loads(get(f"{running.http}/metrics", Accept="application/json")[2])
+    assert shown.stdout.count(told["sessions"][0]["session"][:8]) == 2
+    assert "Queues" not in shown.stdout
+
+
 def test_top_says_when_nobody_answers() -> None:
     shown = top("http://127.0.0.1:1", "--once")
     assert shown.returncode == 2

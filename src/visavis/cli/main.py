@@ -279,9 +279,10 @@ def doctor(config: ConfigOption = None, debug: DebugOption = None) -> None:
 
 @app.command()
 def top(
-    url: Annotated[
-        str, typer.Argument(help="The address of a running server; else the one in the settings.")
-    ] = "",
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(help="The addresses of running servers; else the one in the settings."),
+    ] = None,
     token: Annotated[
         str, typer.Option(envvar="AUTH_TOKEN", help="Of an administrator, when the server has `auth`.")
     ] = "",
@@ -289,16 +290,16 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Look once, and print it.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Watch the conversations of a running server and their latencies."""
+    """Watch the conversations of running servers and their latencies."""
     with readable_errors(debug=False):
         from visavis.cli import top as cli_top
 
-        if not url:
+        if not urls:
             from visavis.server.run import page_url
 
             server = _settings({}, config).server
-            url = page_url(server.host, server.port)
-        cli_top.show(url, token, seconds, once=once)
+            urls = [page_url(server.host, server.port)]
+        cli_top.show(urls, token, seconds, once=once)
 
 
 @app.command()

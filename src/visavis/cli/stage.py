@@ -30,7 +30,7 @@ def main() -> None:
 
 @app.command()
 def serve(
-    kind: Annotated[str, typer.Argument(help="end_of_turn, asr, llm or tts.")],
+    kind: Annotated[str, typer.Argument(help="end_of_turn, asr, llm, tts or face.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 is any.")] = 9100,
     config: Annotated[

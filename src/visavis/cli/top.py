@@ -1,8 +1,9 @@
-"""`visavis top`: the conversations of a running server and their latencies, in the terminal."""
+"""`visavis top`: the conversations of running servers and their latencies, in the terminal."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
@@ -19,26 +20,32 @@ TIMEOUT = 5.0
 LEDGER = ("transcript", "first_token", "first_audio", "first_frame", "sent", "played")
 
 
-def show(url: str, token: str, seconds: float, *, once: bool, console: Console | None = None) -> None:
-    """Until Ctrl-C, or `once`. Raises `VisavisError` when the server cannot be asked."""
+def show(
+    urls: Sequence[str], token: str, seconds: float, *, once: bool, console: Console | None = None
+) -> None:
+    """Until Ctrl-C, or `once`. Raises `VisavisError` when a server cannot be asked."""
     console = console or Console()
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    with httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT) as client:
+    with httpx2.Client(headers=headers, timeout=TIMEOUT) as client:
+
+        def look() -> Group:
+            return screen({url: _ask(client, url) for url in urls})
+
         if once:
-            console.print(screen(_ask(client, url)))
+            console.print(look())
             return
         try:
-            with Live(screen(_ask(client, url)), console=console, screen=True, auto_refresh=False) as live:
+            with Live(look(), console=console, screen=True, auto_refresh=False) as live:
                 while True:
                     time.sleep(seconds)
-                    live.update(screen(_ask(client, url)), refresh=True)
+                    live.update(look(), refresh=True)
         except KeyboardInterrupt:
             return
 
 
 def _ask(client: httpx2.Client, url: str) -> dict[str, Any]:
     try:
-        answer = client.get("/metrics")
+        answer = client.get(f"{url.rstrip('/')}/metrics")
     except httpx2.HTTPError as error:
         raise VisavisError("UNREACHABLE", f"No server answers at {url} ({error}).") from error
     if answer.status_code in (401, 403):
@@ -52,17 +59,26 @@ def _ask(client: httpx2.Client, url: str) -> dict[str, Any]:
     return told
 
 
-def screen(told: dict[str, Any]) -> Group:
-    """What the server told, as it is shown."""
+def screen(all: dict[str, dict[str, Any]]) -> Group:
+    """What servers told, by their addresses, as it is shown: of one everything, of several what they have."""
+    if len(all) == 1:
+        [told] = all.values()
+        return Group(
+            _head(told), _sessions(told["sessions"]), _stages(told["stages"]), _queues(told["queues"])
+        )
+    heads = [Text(f"{url}: {_head(told)}") for url, told in all.items()]
+    return Group(*heads, _sessions([session for told in all.values() for session in told["sessions"]]))
+
+
+def _head(told: dict[str, Any]) -> Text:
     turns, pictures, places = told["turns"], told["pictures"], told["max_sessions"]
-    head = Text(
+    return Text(
         f"Visavis {told['version']}, up {_span(told['uptime_s'])}"
         f"{', stopping' if told['draining'] else ''}: {len(told['sessions'])} of {places} conversations, "
         f"first frame p50 {_ms(turns['p50_ms'])} p95 {_ms(turns['p95_ms'])} ms of {turns['recent']} turns, "
         f"{told['frames']} frames, {told['outbox_bytes'] // 1000} kB to be sent, "
         f"pictures {pictures['quality']} at {pictures['load']:.0%}",
     )
-    return Group(head, _sessions(told["sessions"]), _stages(told["stages"]), _queues(told["queues"]))
 
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:

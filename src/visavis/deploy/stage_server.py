@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
+import numpy as np
 import orjson
 import structlog
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from starlette.routing import Route
 
 from visavis import plugins
 from visavis.errors import ConfigurationError, VisavisError, for_people
+from visavis.faces.context import ContextEngine
 from visavis.settings import Settings
 from visavis.stages import CastTextToSpeech, Speech, StreamedTextToSpeech
 from visavis.stages import remote_wire as wire
@@ -40,11 +42,16 @@ class StageServer:
         """Blocking: loads it. Raises as `plugins.load` does."""
         if kind not in wire.KINDS:
             raise ConfigurationError(f"There is no stage {kind!r} to serve: {', '.join(wire.KINDS)}.")
-        self.kind, self.handler = kind, getattr(settings.stages, kind)
+        face = kind == "face"
+        self.kind, self.handler = kind, settings.face.engine if face else getattr(settings.stages, kind)
         if self.handler == "remote":
-            raise ConfigurationError(f"stages.{kind} is 'remote': there is nothing to serve here.")
-        self.engine: Any = plugins.load(kind, self.handler, settings)
-        self.workers = Workers(settings.server.workers)
+            key = "face.engine" if face else f"stages.{kind}"
+            raise ConfigurationError(f"{key} is 'remote': there is nothing to serve here.")
+        if face:
+            self.engine: Any = _window_model(self.handler, settings)
+        else:
+            self.engine = plugins.load(kind, self.handler, settings)
+        self.workers = Workers(1 if face else settings.server.workers)
         self._token = settings.remote_stages.token.get_secret_value()
         self._voices: dict[str, Any] = {"": self.engine}
 
@@ -68,6 +75,7 @@ class StageServer:
             "asr": self._asr,
             "llm": self._llm,
             "tts": self._tts,
+            "face": self._face,
         }[self.kind]
         routes = [
             Route("/hello", partial(self._guarded, self._greet), methods=["GET"]),
@@ -128,6 +136,13 @@ class StageServer:
         asked = wire.SAYING.validate_json(await _body(request))
         return _stream(request, self._said(asked, _due(request)), _patience(request))
 
+    async def _face(self, request: Request) -> Response:
+        samples = wire.samples(await _body(request))
+        if not 0 < len(samples) <= wire.LONGEST_WINDOW or not np.isfinite(samples).all():
+            raise ValueError(f"a window is sound of at most {wire.LONGEST_WINDOW} samples")
+        weights = await self._run(request, self.engine, samples)
+        return Response(wire.body(weights), media_type="application/octet-stream")
+
     async def _run(self, request: Request, call: Callable[..., T], *arguments: Any) -> T:
         """`call` in a thread, unless whoever asked leaves, or would have, while it waits for one."""
         due, patience = _due(request), _patience(request)
@@ -157,6 +172,17 @@ class StageServer:
                 return self.engine
             self._voices[avatar] = await self.workers.run(self.engine.of_avatar, avatar)
         return self._voices.get(avatar, self.engine)
+
+
+def _window_model(name: str, settings: Settings) -> Any:
+    """What is in a face engine that hears windows. Raises `ConfigurationError`."""
+    engine = plugins.load("faces", name, settings)
+    if not isinstance(engine, ContextEngine):
+        raise ConfigurationError(
+            f"face.engine {name!r} remembers what it heard, or draws, and cannot be served; 'wav2arkit' and "
+            "'lam' can."
+        )
+    return engine.mover
 
 
 def _due(request: Request) -> float:

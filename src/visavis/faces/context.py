@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
+from visavis import plugins
 from visavis.arkit import Weights, neutral
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
@@ -104,8 +105,12 @@ class ContextEngine:
     """A window model as a face engine."""
 
     def __init__(self, name: str, model: Model, settings: FaceSettings) -> None:
-        self.name, self._model = name, model
+        self.name, self.mover = name, model
         self._plan = REFERENCE if settings.mode == "reference" else POLISHED if settings.polish else CONTEXT
 
     def open(self, media: Media, seed: int) -> ContextStream:
-        return ContextStream(self._model, media, self._plan)
+        return ContextStream(self.mover, media, self._plan)
+
+    async def aclose(self) -> None:
+        """Close the model."""
+        await plugins.close(self.mover)

@@ -117,6 +117,8 @@ class RemoteStageSettings(Section):
     asr: Annotated[str, AfterValidator(web_address)] = ""
     llm: Annotated[str, AfterValidator(web_address)] = ""
     tts: Annotated[str, AfterValidator(web_address)] = ""
+    face: Annotated[str, AfterValidator(web_address)] = ""
+    """Of the face engine `remote`."""
     token: SecretStr = SecretStr("")
     """A secret that both sides know."""
     connections: int = Field(8, ge=1, le=256)

@@ -44,8 +44,12 @@ class _Passing(Exception):
 class Remote:
     """What the stages of all kinds share: where they run, what was told of them, and how they are asked."""
 
-    def __init__(self, kind: str, settings: RemoteStageSettings) -> None:
-        """Blocking: waits until the stage is there. Raises `ConfigurationError` when it cannot be had."""
+    tries = TRIES
+
+    def __init__(self, kind: str, settings: RemoteStageSettings, patience: float | None = None) -> None:
+        """Blocking: waits until the stage is there. `patience`: seconds that an answer may take, instead of
+        those in the settings. Raises `ConfigurationError` when it cannot be had."""
+        patience = settings.timeout_seconds if patience is None else patience
         self._kind, self._settings = kind, settings
         self._url = settings.address(kind).rstrip("/")
         if not self._url:
@@ -55,10 +59,8 @@ class Remote:
             )
         self._where = shown(self._url)
         self._headers = headers(settings.token.get_secret_value())
-        self._headers[wire.PATIENCE] = f"{settings.timeout_seconds:g}"
-        self._patience = httpx2.Timeout(
-            settings.timeout_seconds, connect=min(CONNECT_SECONDS, settings.timeout_seconds)
-        )
+        self._headers[wire.PATIENCE] = f"{patience:g}"
+        self._patience = httpx2.Timeout(patience, connect=min(CONNECT_SECONDS, patience))
         self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.connections)
         self._client = httpx2.Client(headers=self._headers, timeout=self._patience, limits=self._limits)
         self._line: httpx2.AsyncClient | None = None
@@ -113,11 +115,11 @@ class Remote:
         return answer
 
     def _again(self, body: bytes, query: dict[str, str]) -> bytes:
-        for attempt in range(TRIES):
+        for attempt in range(self.tries):
             try:
                 return self._once("POST", f"/{self._kind}", body, query)
             except _Passing as failure:
-                if attempt == TRIES - 1:
+                if attempt == self.tries - 1:
                     raise failure.error from None
             time.sleep(BACK_OFF * 2**attempt)
         raise AssertionError

@@ -16,12 +16,14 @@ from visavis.events import Phoneme, ToolCall, Word
 from visavis.stages import Message, Samples, Speech, Transcript
 from visavis.tools import Tool
 
-KINDS = ("end_of_turn", "asr", "llm", "tts")
+KINDS = ("end_of_turn", "asr", "llm", "tts", "face")
 LARGEST_REQUEST = 8 << 20
 """Bytes: two minutes of what is listened to."""
 LARGEST_ANSWER = 64 << 20
 """Bytes of one line with what is behind it."""
 LONGEST_LINE = 4 << 20
+LONGEST_WINDOW = 30 * 16_000
+"""Samples that a face hears at a time."""
 DUE, PATIENCE = "visavis-due", "visavis-patience"
 """Headers of requests: in how many seconds the answer is needed, and after how many nobody waits for it."""
 MOST_SECONDS = 3600.0
