@@ -58,6 +58,16 @@ def test_the_page_is_told_where_and_who(http: httpx2.Client) -> None:
     assert '<body data-api-base="" data-avatar="mia" data-muse-mode="mse">' in page
 
 
+@pytest.mark.parametrize("path", ["/", "/face", "/health", "/static/index.html", "/avatars/mia/mia.glb"])
+def test_what_a_page_is_like_without_the_page(http: httpx2.Client, path: str) -> None:
+    headers = {"Accept": "text/html"}
+    only, whole = http.head(path, headers=headers), http.get(path, headers=headers)
+    assert (only.status_code, only.content) == (200, b"")
+    assert only.headers["content-type"] == whole.headers["content-type"]
+    if path != "/health":  # which tells the time
+        assert only.headers["content-length"] == str(len(whole.content))
+
+
 def test_chat_in_text(http: httpx2.Client) -> None:
     reply = http.post("/api/openai/chat", json={"text": "What is your name?"}).json()
     assert set(reply) == {"reply"}
@@ -124,6 +134,12 @@ def test_a_reply_as_a_file_with_ranges(tmp_path: Path) -> None:
         assert (part.status_code, part.content) == (206, whole.content[100:200])
         assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
         assert http.get(started["url"], headers={"Range": "bytes=999999999-"}).status_code == 416
+        only = http.head(started["url"])
+        assert (only.status_code, only.content) == (200, b"")
+        assert only.headers["content-length"] == str(len(whole.content))
+        only = http.head(started["url"], headers={"Range": "bytes=0-99"})
+        assert (only.status_code, only.headers["content-length"]) == (206, "100")
+        assert http.head("/api/muse/file/nothing.webm").status_code == 404
         with av.open(io.BytesIO(whole.content), "r") as container:
             pictures = sum(1 for _ in container.decode(video=0))
         assert 0.8 * 25 < pictures < 4 * 25

@@ -138,8 +138,9 @@ def create_app(
     app.state.settings, app.state.lines, app.state.metrics = settings, Lines(), Metrics()
     app.state.address, app.state.relay = settings.cluster.address, None
     protect(app, settings, [STATIC / "index.html", STATIC / "face.html"])
-    app.add_api_route("/", root, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", root, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
     app.add_api_websocket_route("/ws", widget)
     app.add_api_websocket_route("/", frames)
     app.include_router(OperationRoutes(settings).router())

@@ -109,7 +109,7 @@ class FaceRoutes:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        router.add_api_route("/face", self.page, methods=["GET"], include_in_schema=False)
+        router.add_api_route("/face", self.page, methods=["GET", "HEAD"], include_in_schema=False)
         add = router.add_api_route
         offer = answers("What it takes.", _OFFER)
         add("/api/animate", self.offer, methods=["GET"], responses=offer, tags=["face"])

@@ -179,6 +179,7 @@ class PageRoutes:
             response_class=FileResponse,
             responses=problems(404, 410, 422, 502) | part | answers("The file.", {"video/webm": BINARY}),
         )
+        add("/muse/file/{name}", self.file, methods=["HEAD"], include_in_schema=False)
         router.add_api_websocket_route("/muse/stream/{session_id}", self.socket)
         return router
 
@@ -281,7 +282,8 @@ class PageRoutes:
     ) -> Response:
         """A whole reply as a video file; parts of it with `Range`."""
         if self._settings.muse.file_url:
-            return await self._fetched(_talks(request).get(name, caller(request), any=True), range)
+            talk = _talks(request).get(name, caller(request), any=True)
+            return await self._fetched(talk, request.method, range)
         path, owner = self._files.get(name, (None, ""))
         if path is None or not caller(request).may_see(owner):
             raise ApiError("NO_SUCH_FILE", "There is no such file, or its time is over.")
@@ -397,13 +399,13 @@ class PageRoutes:
         except (OSError, TimeoutError, WebSocketException) as error:
             _log.warning("the video service cannot be used", reason=str(error))
 
-    async def _fetched(self, talk: Talk, part: str | None) -> Response:
-        """The file of the other service, or the part of it that is asked for."""
+    async def _fetched(self, talk: Talk, method: str, part: str | None) -> Response:
+        """The file of the other service, or the part of it that is asked for; its headers for `HEAD`."""
         client = httpx2.AsyncClient(timeout=httpx2.Timeout(60, connect=CONNECT_SECONDS))
         headers = {"Range": part} if part else {}
         try:
             asked = client.build_request(
-                "GET", self._settings.muse.file_url, params=self._question(talk), headers=headers
+                method, self._settings.muse.file_url, params=self._question(talk), headers=headers
             )
             answer = await client.send(asked, stream=True)
         except httpx2.HTTPError as error:
