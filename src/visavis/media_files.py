@@ -122,6 +122,8 @@ def _sound(path: Path, container: Any) -> SoundFile:
         seconds: float | None = float(stream.duration * stream.time_base)
     else:
         seconds = duration / MICROSECONDS if duration else None
-    if not stream.codec_context.sample_rate:
-        raise VisavisError("NOT_MEDIA", f"{path} has sound that cannot be read: it does not say its rate.")
-    return SoundFile(path, stream.codec_context.sample_rate, seconds, container, stream)
+    codec = stream.codec_context
+    if codec is None or not codec.sample_rate:  # no codec: one that nobody here knows
+        why = "its codec is unknown" if codec is None else "it does not say its rate"
+        raise VisavisError("NOT_MEDIA", f"{path} has sound that cannot be read: {why}.")
+    return SoundFile(path, codec.sample_rate, seconds, container, stream)

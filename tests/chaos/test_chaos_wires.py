@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import vtime
-from tests.chaos.seeds import SEEDS
+from tests.chaos.seeds import SEEDS, wav
 from tests.chaos.targets import ACT, Teller, script, written
 from tests.chaos.watch import alarms
 from tests.chaos.wires import WIRES
@@ -56,6 +56,7 @@ FOUND: list[tuple[str, list[Message]]] = [
     ),
     ("gemini", ["!speech", *SEEDS["gemini"][0], *SEEDS["gemini"][1]]),
     ("widget", ['{"type":"text","data":"x"}', "!leave", '{"type":"hello","resume":"$RESUME"}']),
+    ("page", [b"6" + wav(320).replace(b"\x02\x00\x10\x00data", b"\x02\x00\xc5\x00data")]),
 ]
 """What a fuzzer has found, and was mended."""
 

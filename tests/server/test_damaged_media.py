@@ -124,6 +124,12 @@ def test_rates_that_no_sound_has(content_type: str) -> None:
     assert reason(tone(), content_type) == "NOT_MEDIA"
 
 
+def test_a_codec_that_nobody_knows() -> None:
+    unknown = bytearray(wav(tone(0.1)))
+    unknown[34:36] = b"\xc5\x00"  # 197 bits a sample
+    assert reason(bytes(unknown), "audio/wav") == "NOT_MEDIA"
+
+
 def test_a_header_that_promises_too_much() -> None:
     small = bytearray(wav(tone(0.1)))
     small[4:8] = small[40:44] = b"\xff\xff\xff\x7f"
