@@ -175,7 +175,7 @@ class Conversation:
 
     def _played(self, event: ev.Played, now: float) -> None:
         turn = self._turn
-        if turn is None or turn.number != event.turn or not turn.run <= event.frame < turn.sent:
+        if turn is None or turn.number != event.turn or not 0 <= event.frame < turn.sent:
             return
         if "played" not in turn.ledger:
             turn.ledger["played"] = now

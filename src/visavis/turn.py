@@ -25,6 +25,8 @@ REPORT_GAP = 0.5
 KEPT, UNREPORTED = 5.0, 30.0
 """Seconds of what was heard, as far as is known, that are kept; and for a client that has reported, and then
 does no more: its line may be dead."""
+SHOWN = 1.0
+"""Seconds of pictures that are kept of what was heard."""
 FAR_BEHIND, USUAL_LAG = 1.0, 0.4
 """Seconds: a client this far behind is waited for, until it is as far behind as networks make it."""
 
@@ -314,13 +316,15 @@ class Turn:
         return None if self.epoch is None else self.epoch + self.lag + self.sent / self.media.fps
 
     def forget(self, now: float) -> None:
-        """Let go of what nobody will ask for once more."""
-        frame = int((self.heard(now) - KEPT) * self.media.fps)
+        """Let go of what nobody will ask for once more, and of pictures, which are large, sooner."""
+        heard = self.heard(now)
+        shown = int((heard - SHOWN) * self.media.fps)
+        for known in tuple(takewhile(lambda known: known < shown, self.drawings)):
+            del self.drawings[known]
+        frame = int((heard - KEPT) * self.media.fps)
         if self.reported is not None:
             frame = max(frame - round(UNREPORTED * self.media.fps), min(frame, self.reported[0] + 1))
         if frame > self.gone:
             self.gone = frame
             self.audio.forget(min(self.media.edge(frame) * BYTES, self.audio.end))
             self.face.forget(frame * COUNT * 4)
-            for gone in tuple(takewhile(lambda known: known < frame, self.drawings)):
-                del self.drawings[gone]

@@ -147,6 +147,22 @@ def test_a_client_that_tells_late_how_far_it_is_gets_what_is_kept(frame: int, fi
     assert b"".join(frames.pcm for frames in again) == pcm[2 * Media().edge(again[0].first) :]
 
 
+def test_a_player_that_is_behind_may_say_so_after_it_should_have_run_dry() -> None:
+    pcm, _ = reply(24_000 * 3)
+    script: list[tuple[float, ev.Event]] = [
+        (0.0, ev.ReplyStarted("r")),
+        (0.0, ev.ReplyAudio("r", pcm[:24_000])),
+        (0.7, ev.ReplyAudio("r", pcm[24_000:])),
+        (0.71, ev.Played(1, 12)),
+        (1.0, ev.ClientLost()),
+        (2.0, ev.ClientBack()),
+        (2.0, ev.ReplyDone("r")),
+    ]
+    log = drive(Conversation(), script)
+    again = [frames.first for at, frames in of(log, ev.Frames) if at >= 2.0]
+    assert again[0] == 13
+
+
 def test_text_without_times_is_told_with_the_audio_and_cut_by_it() -> None:
     _, script = reply(24_000 * 4)
     text = "The quick brown fox jumps over the lazy dog and then it sleeps for a while."
