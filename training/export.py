@@ -171,7 +171,7 @@ def _face(g: _Graph) -> None:
         spread[row, [INDEX[shape] for shape in shapes]] = _SIZES[row]
     close = np.zeros((1, COUNT), np.float32)
     close[0, INDEX["mouthClose"]] = _SIZES[_JAW]
-    shut = np.array([[SHUT.get(name, 0.0) for name in names]], np.float32)
+    shut = np.array([[0.0 if name == "jaw" else SHUT.get(name, 0.0) for name in names]], np.float32)
     channels = g.part("values", 0, CLOSURE, 2, "channels")
     less = g(
         "Sub", [g.part("values", CLOSURE, OUTPUTS, 2, "closure"), g.constant("threshold", OPEN_BELOW)], "less"

@@ -1,8 +1,9 @@
-"""Trains the net on the features on disk and keeps the weights that follow a held-out voice best.
+"""Trains the net on the features on disk, in two courses.
 
-python -m training.train CACHE SEED STEPS
+python -m training.train CACHE SEED
 
-Writes face-SEED.pt and, in face-SEED.score, how well that follows the voice (mean correlation).
+Writes first-SEED.pt, face-SEED.pt and, in face-SEED.score, how well that follows a held-out voice (mean
+correlation).
 """
 
 from __future__ import annotations
@@ -11,26 +12,42 @@ import copy
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from training import features
 from training.augment import Microphones
-from training.labels import CLOSURE
-from training.model import INPUTS, LOOK_AHEAD, STATE, FaceNet
+from training.labels import CLOSURE, OUTPUTS, SOUND, SOUNDS
+from training.model import INPUTS, KNOWN, LOOK_AHEAD, STATE, FaceNet
+from visavis.faces.mel import HOPS
 from visavis.faces.viseme_table import CHANNELS
 
 LANES, FRAMES = 32, 48
 """Voices heard at once and frames of one step; the state is carried from step to step."""
 STEPS_OF_A_VOICE = 8
 """Steps for which a lane listens on average before it begins with another utterance."""
-RATE, DECAY, DROPOUT, AVERAGING = 3e-3, 1e-3, 0.12, 0.998
-"""Learning rate at its peak, weight decay, dropout, and the factor of the moving average of the weights."""
-ENGINE_WEIGHTS = {"espeak": 0.5, "flite": 0.8, "hibari": 0.6, "recorded": 1.2, "kokoro": 3.0}
-"""How much more often a frame of an engine is heard: natural voices more, formant voices less."""
+DECAY, DROPOUT, AVERAGING = 1e-3, 0.12, 0.998
+"""Weight decay, dropout, and the factor of the moving average of the weights."""
+
+
+class Course(NamedTuple):
+    """A part of the training: its steps, the learning rate at its peak, how much more often a frame of an
+    engine is heard, and how much it counts to name the sound that is heard, too."""
+
+    steps: int
+    rate: float
+    shares: dict[str, float]
+    naming: float = 0.0
+
+
+NATURAL = {"espeak": 0.5, "flite": 0.8, "hibari": 0.6, "recorded": 1.2, "kokoro": 3.0}
+ALL = {"espeak": 1.2, "flite": 0.6, "hibari": 1.2, "recorded": 0.6, "kokoro": 3.0}
+FIRST, SECOND = Course(6000, 3e-3, NATURAL), Course(6000, 2e-3, ALL, naming=0.3)
+"""At first natural voices more, formant voices less; then nearly alike, and their sounds are named, too."""
 CHANNEL_WEIGHTS = {
     "jaw": 4.0, "lower": 3.0, "upper": 2.0, "smile": 1.6, "stretch": 1.2, "roll_lower": 1.5,
     "roll_upper": 1.0, "press": 1.4, "tongue": 0.3, "funnel": 3.0, "pucker": 4.5,
@@ -40,6 +57,9 @@ CLOSURE_WEIGHT, CLOSED_WEIGHT, SPEED_WEIGHT, ABSOLUTE_WEIGHT = 0.5, 3.0, 4.0, 0.
 """Of the closure's cross-entropy, of closed frames in it, of velocities, and of absolute errors."""
 VALIDATIONS = 20
 CLIP = 1.0
+
+Held = list[tuple[NDArray, NDArray]]
+"""Features and labels of utterances that are not trained on."""
 
 
 class Lanes:
@@ -80,7 +100,7 @@ class Loss:
         self._weights = torch.from_numpy((wanted / wanted.sum() / spread**2).astype(np.float32))
 
     def __call__(self, net: FaceNet, logits: Tensor, labels: Tensor) -> Tensor:
-        closure = labels[..., CLOSURE:]
+        closure = labels[..., CLOSURE:OUTPUTS]
         wanted = torch.cat([labels[..., :CLOSURE], labels[..., :1] * closure], -1)
         error = net.face(logits) - wanted
         speed = error[:, 1:] - error[:, :-1]
@@ -93,7 +113,7 @@ class Loss:
         return squares + SPEED_WEIGHT * speeds + ABSOLUTE_WEIGHT * absolute + CLOSURE_WEIGHT * crossed
 
 
-def correlations(net: FaceNet, held: list[tuple[NDArray, NDArray]]) -> dict[str, float]:
+def correlations(net: FaceNet, held: Held) -> dict[str, float]:
     """How well the net follows the labels of voices it has never heard, by channel."""
     net.eval()
     predicted, wanted = [], []
@@ -114,7 +134,7 @@ def correlations(net: FaceNet, held: list[tuple[NDArray, NDArray]]) -> dict[str,
     }
 
 
-def validation(cache: Path) -> list[tuple[NDArray, NDArray]]:
+def validation(cache: Path) -> Held:
     """Features and labels of Kokoro's held-out voices (those of the tests lie in later files)."""
     import pickle
 
@@ -125,49 +145,78 @@ def validation(cache: Path) -> list[tuple[NDArray, NDArray]]:
     return held
 
 
-def main(cache: Path, seed: int, steps: int) -> None:
-    torch.set_num_threads(1)
+def named(sounds: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of the sounds that are heard."""
+    return nn.functional.cross_entropy(sounds.flatten(0, 1), labels[..., SOUND].flatten().long())
+
+
+class Corpus:
+    """All features and labels, and the engine that each utterance comes from."""
+
+    def __init__(self, cache: Path) -> None:
+        files = sorted((cache / "features").glob("*/*.npz"))
+        self.mel, self.labels, self._lengths, self._owners = features.read(files)
+        self._engines = [file.parent.name.removesuffix("-train") for file in files]
+        self.starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
+
+    def odds(self, shares: dict[str, float]) -> NDArray[np.float64]:
+        """How probably a lane begins with each utterance."""
+        weights = np.array([shares[engine] for engine in self._engines])[self._owners] * self._lengths
+        weights[(self.starts < LOOK_AHEAD) | (self.starts + FRAMES > len(self.mel))] = 0.0
+        odds: NDArray[np.float64] = weights / weights.sum()
+        return odds
+
+    def net(self) -> FaceNet:
+        """A new net that knows the means and deviations of the features."""
+        columns = self.mel[::17].astype(np.float32).reshape(-1, INPUTS // HOPS)
+        mean, deviation = (torch.from_numpy(np.tile(v, HOPS)) for v in (columns.mean(0), columns.std(0)))
+        return FaceNet(mean, deviation, DROPOUT)
+
+
+def train(corpus: Corpus, course: Course, seed: int, earlier: Path | None, held: Held, out: Path) -> None:
+    """Writes the average of the weights, and beside it how well that follows the held-out voice."""
     torch.manual_seed(seed)
-    files = sorted((cache / "features").glob("*/*.npz"))
-    mel, labels, lengths, owners = features.read(files)
-    engines = [file.parent.name.removesuffix("-train") for file in files]
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    weights = np.array([ENGINE_WEIGHTS[engine] for engine in engines])[owners] * lengths
-    weights[(starts < LOOK_AHEAD) | (starts + FRAMES > len(mel))] = 0.0
-    columns = mel[::17].astype(np.float32).reshape(-1, INPUTS // 4)
-    mean, deviation = (torch.from_numpy(np.tile(v, 4)) for v in (columns.mean(0), columns.std(0)))
-    net = FaceNet(mean, deviation, DROPOUT)
+    net, namer = corpus.net(), nn.Linear(KNOWN, len(SOUNDS) + 2)  # which is not part of the net
+    if earlier:
+        net.load_state_dict(torch.load(earlier, weights_only=True))
     average = copy.deepcopy(net).requires_grad_(False)
-    lanes = Lanes(mel, labels, starts, weights / weights.sum(), seed)
-    loss_of, held = Loss(labels), validation(cache)
-    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
-    print(f"{len(mel) / 1800:.0f} minutes, {sum(p.numel() for p in net.parameters())} parameters", flush=True)
-    best, smooth = 0.0, 0.0
-    for step in range(1, steps + 1):
-        done = step / steps
+    lanes = Lanes(corpus.mel, corpus.labels, corpus.starts, corpus.odds(course.shares), seed)
+    loss_of = Loss(corpus.labels)
+    learned = [*net.parameters(), *namer.parameters()]
+    optimizer = torch.optim.AdamW(learned, course.rate, weight_decay=DECAY)
+    smooth = 0.0
+    for step in range(1, course.steps + 1):
+        done = step / course.steps
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, step / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
+            group["lr"] = course.rate * min(1, step / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
         heard, wanted = lanes.step()
-        logits, state = net(heard, lanes.state)
+        known, state = net.known(heard, lanes.state)
         lanes.state = state.detach()
-        loss = loss_of(net, logits, wanted)
+        loss = loss_of(net, net.drawn(known), wanted)
+        smooth += (loss.item() - smooth) / min(step, 100)
+        loss = loss + course.naming * named(namer(known), wanted)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(learned, CLIP)
         optimizer.step()
-        smooth += (loss.item() - smooth) / min(step, 100)
         with torch.no_grad():
             for one, other in zip(average.parameters(), net.parameters(), strict=True):
                 one.lerp_(other, 1 - min(AVERAGING, step / (step + 10)))
-        if step * VALIDATIONS // steps > (step - 1) * VALIDATIONS // steps:
+        if step * VALIDATIONS // course.steps > (step - 1) * VALIDATIONS // course.steps:
             found = correlations(average, held)
             score = float(np.mean(list(found.values())))
             print(f"{done:.0%} loss {smooth:.3f} {score:.3f} {json.dumps(found)}", flush=True)
-            if score > best:
-                best = score
-                torch.save(average.state_dict(), cache / f"face-{seed}.pt")
-                (cache / f"face-{seed}.score").write_text(f"{score:.5f}\n")
+            torch.save(average.state_dict(), out)
+            out.with_suffix(".score").write_text(f"{score:.5f}\n")
+
+
+def main(cache: Path, seed: int) -> None:
+    torch.set_num_threads(1)
+    corpus, held, first = Corpus(cache), validation(cache), cache / f"first-{seed}.pt"
+    print(f"{len(corpus.mel) / 1800:.0f} minutes", flush=True)
+    train(corpus, FIRST, seed, None, held, first)
+    train(corpus, SECOND, seed, first, held, cache / f"face-{seed}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

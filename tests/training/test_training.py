@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training.labels import CLOSURE, OUTPUTS, labels, opening
+from training.labels import CLOSURE, OUTPUTS, SOUND, SOUNDS, labels, opening
 from training.mandarin import sounds
 from training.speech import RATE, Utterance, from_symbols, utterance
 from training.texts import TEST_EVERY, chat, sentences, split
@@ -147,12 +147,20 @@ def test_pinyin_sounds(pinyin: str, ipa: str) -> None:
 def test_labels_close_lips_and_open_vowels() -> None:
     spoken = said("a", "m", "a", "p", "a", "u", "a")
     found = labels(spoken)
-    assert found.shape == (len(spoken.samples) // SAMPLES, OUTPUTS)
-    assert found.min() >= 0 and found.max() <= 1
+    assert found.shape == (len(spoken.samples) // SAMPLES, OUTPUTS + 1)
+    assert found[:, :OUTPUTS].min() >= 0 and found[:, :OUTPUTS].max() <= 1
     middles = ((np.arange(7) + 0.5) * 0.15 * 30 - 1).astype(int)
     assert (found[middles, CLOSURE] > 0.9).tolist() == [False, True, False, True, False, False, False]
     pucker = found[:, [*CHANNELS].index("pucker")]
     assert pucker[middles[5]] > 3 * pucker[middles[0]]
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.25])
+def test_labels_tell_which_sound_is_heard(speed: float) -> None:
+    found = labels(said("a", "m", "sil", "n", "\u0295"), speed)
+    middles = ((np.arange(5) + 0.5) * 0.15 * 30 / speed).astype(int)
+    named = [1 + SOUNDS.index("a"), 1 + SOUNDS.index("m"), 0, 1 + SOUNDS.index("n"), 1 + len(SOUNDS)]
+    assert found[middles, SOUND].tolist() == named
 
 
 def test_louder_vowels_open_further() -> None:
