@@ -214,4 +214,4 @@ def test_pictures_are_kept_no_longer_than_a_client_may_come_back_for_them() -> N
     again = seen.index(before) + 1
     assert seen[again] <= before, "the client that came back gets the unheard pictures again"
     assert seen == [*range(before + 1), *range(seen[again], 600)]
-    assert kept <= 230, "those ahead, those that are heard, and five seconds behind"
+    assert kept <= 110, "those ahead, those that are heard, and a second behind"
