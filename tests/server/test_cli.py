@@ -153,7 +153,8 @@ def test_captions_of_what_is_said() -> None:
     [
         (("say", "hello", "out.wav", "--captions", "out.txt"), "out.txt must end in .vtt"),
         (("say", "hello", "out.wav", "--captions", "nowhere/out.vtt"), "there is no folder nowhere"),
-        (("animate", "in.wav", "out.csv", "--captions", "out.vtt"), "give --text, too"),
+        (("animate", "in.wav", "out.wav.csv", "--captions", "out.srt"), "out.srt must end in .vtt"),
+        (("animate", "in.wav", "out.csv", "--captions", "out.vtt"), "Cannot read in.wav"),
     ],
 )
 def test_captions_that_cannot_be_are_refused_before_the_work(arguments: tuple[str, ...], said: str) -> None:

@@ -16,7 +16,6 @@ from visavis import logs, plugins
 from visavis.cli import bench, config, conversations, models, simulate, stage
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
-from visavis.errors import VisavisError
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.settings import Settings
@@ -195,7 +194,9 @@ def animate(
             help="What is said, word for word: the text, @FILE or FILE.txt. Lips then close exactly."
         ),
     ] = None,
-    language: Annotated[str | None, typer.Option(help="The language of the text: en, pl, ...")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The language of the text, or of the captions: en, pl, ...")
+    ] = None,
     avatar: AvatarOption = None,
     size: SizeOption = None,
     background: BackgroundOption = None,
@@ -207,13 +208,15 @@ def animate(
     """Animate a recording: the face of whoever speaks in IN, or a video of the avatar speaking it."""
     with readable_errors(debug=bool(debug)):
         options = {"face.engine": engine, "face.life": life, "avatar": avatar, "debug": debug}
+        if captions is not None and text is None:
+            options["assistant.language"] = language
         settings = _settings(options, config)
         from visavis.cli import animate as cli_animate
         from visavis.cli import captions as cli_captions
         from visavis.cli import video as cli_video
 
-        if captions is not None and text is None:
-            raise VisavisError("NO_TEXT", "--captions needs to know what is said: give --text, too.")
+        if captions is not None:
+            cli_captions.check(captions)
         transcript = cli_animate.read_text(text, language or settings.assistant.language)
         if cli_video.is_video(out, into=into, avatar=avatar, size=size, background=background, h264=h264):
             look = cli_video.Look(fps, size, background, h264)
@@ -221,7 +224,8 @@ def animate(
         else:
             save = cli_animate.saver(source, out, into)
         if captions is not None:
-            save = cli_captions.beside(save, captions)
+            heard = cli_captions.hear(source, settings) if text is None else None
+            save = cli_captions.beside(save, captions, heard)
         typer.echo(
             cli_animate.run(source, out, save, settings, fps=fps, show_stats=stats, transcript=transcript)
         )
