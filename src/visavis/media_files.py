@@ -64,7 +64,10 @@ class SoundFile:
             if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
                 converter = av.AudioResampler("flt", "mono", self.rate)
             start = None if frame.pts is None else frame.time - origin
-            converted = converter.resample(frame) if converter is not None else []
+            try:
+                converted = converter.resample(frame) if converter is not None else []
+            except av.FFmpegError:  # more channels than can be mixed
+                continue
             samples = [np.asarray(part.to_ndarray(), np.float32).ravel() for part in converted]
             yield start, np.concatenate([np.zeros(0, np.float32), *samples])
 

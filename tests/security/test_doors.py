@@ -27,7 +27,7 @@ from visavis.server import frames_socket
 from visavis.server.app import create_app
 from visavis.server.auth import Auth
 from visavis.server.hop import HEADER, HopMiddleware, Hops
-from visavis.server.middleware_auth import FOR_ADMINS, PAGES, SIGN_IN, AuthMiddleware
+from visavis.server.middleware_auth import FOR_ADMINS, PAGES, SAFE, SIGN_IN, AuthMiddleware
 from visavis.server.middleware_http import LARGEST_BODY, PATIENCE, RECORDINGS
 from visavis.settings import Settings
 
@@ -61,7 +61,7 @@ def doors(routes: Any) -> Iterator[tuple[str, str]]:
 
 
 ALL = sorted(set(doors(application().routes)))
-CLOSED = [door for door in ALL if not (door[0] == "GET" and door[1] in PAGES) and door[1] not in SIGN_IN]
+CLOSED = [door for door in ALL if not (door[0] in SAFE and door[1] in PAGES) and door[1] not in SIGN_IN]
 SOCKETS = [path for method, path in CLOSED if method == "WS"]
 CALLS = [door for door in CLOSED if door[0] != "WS"]
 DEAF = {"/api/muse/stream/{session_id}"}

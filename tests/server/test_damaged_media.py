@@ -130,6 +130,12 @@ def test_a_codec_that_nobody_knows() -> None:
     assert reason(bytes(unknown), "audio/wav") == "NOT_MEDIA"
 
 
+def test_more_channels_than_can_be_mixed() -> None:
+    many = bytearray(wav(tone(0.1)))
+    many[22:24] = b"\xff\x00"
+    assert reason(bytes(many), "audio/wav") == "NO_SOUND"
+
+
 def test_a_header_that_promises_too_much() -> None:
     small = bytearray(wav(tone(0.1)))
     small[4:8] = small[40:44] = b"\xff\xff\xff\x7f"
