@@ -42,7 +42,7 @@ def main(out: str, url: str = "http://localhost:8080/") -> None:
                 "--enable-unsafe-swiftshader",
             ],
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 760})
+        page = browser.new_page(viewport={"width": 1280, "height": 760}, bypass_csp=True)
         page.add_init_script(FULL_QUALITY)
         page.goto(url)
         page.wait_for_function("window.visavis && window.visavis.ready", timeout=60_000)
