@@ -1,10 +1,10 @@
 """Whether a server holds more and more: sampled while people talk to it, and counted when all have left.
 
 What counts as flat is here. While people talk, everything is sampled every `EVERY` seconds; a line is
-fitted to what was held in the last two thirds of the time, and may rise by `SLOPES` in an hour at most. When
-all have left, there must be as few tasks, threads, files, sessions and connections as there were when people
-had talked for a while and had left; and of the objects of Python (`blocks`), no more than `BLOCKS` for each
-answer.
+fitted to what was held in the last two thirds of the time, beside what follows from the number of people, and
+may rise by `SLOPES` in an hour at most. When all have left, there must be as few tasks, threads, files,
+sessions and connections as there were when people had talked for a while and had left; and of the objects of
+Python (`blocks`), no more than `BLOCKS` for each answer.
 """
 
 from __future__ import annotations
@@ -80,14 +80,15 @@ class Holding:
 
 
 def growth(samples: Sequence[tuple[float, Held]]) -> dict[str, float]:
-    """By how much each kind rises in an hour, from the last two thirds of the samples."""
+    """By how much each kind rises in an hour, from the last two thirds of the samples; that more people have
+    come explains some of it."""
     late = samples[len(samples) // 3 :]
-    hours = [at / 3600 for at, _ in late]
-    if len(late) < 3:
+    if len(late) < 5:
         return dict.fromkeys(SLOPES, 0.0)
-    return {
-        kind: float(np.polyfit(hours, [getattr(held, kind) for _, held in late], 1)[0]) for kind in SLOPES
-    }
+    known = np.array([(at / 3600, held.sessions, held.connections, 1.0) for at, held in late])
+    held = np.array([[getattr(held, kind) for kind in SLOPES] for _, held in late])
+    slopes = np.linalg.lstsq(known, held, rcond=None)[0][0]
+    return dict(zip(SLOPES, slopes.tolist(), strict=True))
 
 
 def rows(samples: Sequence[tuple[float, Held]], before: Held, after: Held, blocks: int) -> list[Row]:

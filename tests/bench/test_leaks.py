@@ -34,6 +34,15 @@ def test_a_line_that_rises_is_told_and_what_is_made_at_the_beginning_is_not(kind
     assert not left(early, QUIET, QUIET, 0, 1000, 60)
 
 
+def test_more_people_are_no_leak() -> None:
+    def crowd(at: float) -> Held:
+        people = 25 + 25 * at + 5 * (at * 1000 % 2)
+        return replace(QUIET, tasks=6 + 5 * people, files=18 + people, sessions=people, connections=people)
+
+    found = growth(hour(crowd))
+    assert [found["tasks"], found["files"]] == pytest.approx([0, 0], abs=0.1)
+
+
 @pytest.mark.parametrize("kind", ["tasks", "threads", "files", "sessions", "connections"])
 def test_what_is_left_when_all_are_gone_is_told(kind: str) -> None:
     samples, after = hour(lambda _: BUSY), replace(QUIET, **{kind: getattr(QUIET, kind) + 1})
