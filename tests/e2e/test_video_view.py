@@ -78,10 +78,11 @@ def test_without_mediasource_pictures_come_beside_the_sound(scripted: Server, br
               new MutationObserver(() => window.shown.add(picture.src)).observe(picture, {attributes: true});
             }"""
         )
-        ask(page, "Hello")
-        begun(page)
-        page.wait_for_function(
-            "window.shown.size > 5 && document.querySelector('img.live').naturalWidth === 640"
-        )
-        wait_log(page, "heard", "!e.interrupted")
+        for answer in range(1, 10):  # a busy machine draws few pictures of an answer of two seconds in time
+            ask(page, "Hello")
+            wait_log(page, "heard", "!e.interrupted", answer)
+            if page.evaluate("window.shown.size") > 5:
+                break
+        assert page.evaluate("window.shown.size") > 5
+        page.wait_for_function("document.querySelector('img.live').naturalWidth === 640")
         expect(page.locator("#messages")).to_contain_text(heard_words(page))
