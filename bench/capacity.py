@@ -1,6 +1,7 @@
 """How many talkers a server carries without a stall, and what a frame costs; beside it a naive server.
 
     python -m bench.capacity --speed 4 --steps 100,200,300,400
+    VISAVIS_REDIS_URL=redis://localhost AUTH_SECRET_KEY=... python -m bench.capacity --workers 2
     python -m bench.capacity --naive
 
 The server is a process of its own; the talkers are this one and only count (`visavis.capacity`). Each hears
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--steps", default="100,200,300,400,500", help="numbers of talkers")
     parser.add_argument("--seconds", type=float, default=17.0, help="at each step")
     parser.add_argument("--engine", default="net", help="face engine")
+    parser.add_argument("--workers", type=int, default=1, help="of the server; they need a Redis")
     parser.add_argument("--naive", action="store_true", help="measure the naive server instead")
     parser.add_argument("--on", action="store_true", help="go on after a step with stalls")
     parser.add_argument("--idle", action="store_true", help="measure the memory of idle conversations only")
@@ -49,10 +51,11 @@ def main() -> None:
             ) as theirs:
                 _climb(theirs, steps, options.seconds, on=options.on)
             return
-        with server("scripted", settings, Path(folder)) as ours:
-            print(f"memory of an idle conversation: {run(idle_memory(ours)):.0f} kB", flush=True)
-        if not options.idle:
+        if options.workers == 1:
             with server("scripted", settings, Path(folder)) as ours:
+                print(f"memory of an idle conversation: {run(idle_memory(ours)):.0f} kB", flush=True)
+        if not options.idle:
+            with server("scripted", settings, Path(folder), options.workers) as ours:
                 _climb(ours, steps, options.seconds, on=options.on)
 
 

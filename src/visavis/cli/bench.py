@@ -30,6 +30,9 @@ def capacity(
         float, typer.Option(min=0.5, help="Times real time at which the agent sends its speech.")
     ] = 4.0,
     engine: Annotated[str, typer.Option(help="The face engine.")] = "net",
+    workers: Annotated[
+        int, typer.Option(min=1, help="As of `visavis serve`; with the same variables for them.")
+    ] = 1,
 ) -> None:
     """How many conversations this machine carries without a stall, and what `server.max_sessions` should be.
 
@@ -50,11 +53,11 @@ def capacity(
 
         with (
             tempfile.TemporaryDirectory() as folder,
-            server("scripted", environment(speed, engine), Path(folder)) as ours,
+            server("scripted", environment(speed, engine), Path(folder), workers) as ours,
         ):
             console.print(HEAD)
             steps = run(climb(ours, range(step, most + 1, step), seconds, told))
-    good = suggestion(steps)
+    good = suggestion(steps) // workers
     if good:
         console.print(f"\nVISAVIS_SERVER__MAX_SESSIONS={good}")
     else:
