@@ -67,6 +67,7 @@ def offer(kind: str, handler: str) -> StageServer:
 def served(stage: StageServer, port: int = 0) -> Iterator[str]:
     """Its address, while it runs."""
     sock = bind("127.0.0.1", port)
+    sock.listen()  # Who comes before the thread has begun waits, and is not refused.
     server = uvicorn.Server(
         uvicorn.Config(stage.app(), log_config=None, ws="none", timeout_graceful_shutdown=5)
     )

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from visavis.deadlines import Deadlines
 from visavis.errors import VisavisError
+from visavis.needed import need
 
 T = TypeVar("T")
 SMOOTHING = 0.1
@@ -81,6 +82,8 @@ class Workers:
         call does not return, or no thread is left.
         """
         loop = asyncio.get_running_loop()
+        if due is not None:
+            need(due)
         await self._place(loop.time() if due is None else due)
         # A limiter of its own: the shared default one of 40 threads must never be the narrower.
         work = anyio.to_thread.run_sync(call, *arguments, limiter=anyio.CapacityLimiter(1))

@@ -12,7 +12,6 @@ import structlog
 
 from visavis.languages import ONE_MOMENT
 from visavis.meters import Meter
-from visavis.needed import need
 from visavis.stages import (
     CastTextToSpeech,
     EndOfTurn,
@@ -131,7 +130,6 @@ class Stages:
     async def finished(self, audio: Samples, due: float) -> float:
         """The probability that the speaker has finished, to be known at `due`; 0 when the model fails:
         silence must decide."""
-        need(due)
         try:
             model = self.meters["end_of_turn"].timed(self.end_of_turn)
             return await self._workers(self.end_of_turn).run(model, audio, due=due)
@@ -144,7 +142,6 @@ class Stages:
         known = language if language in self.asr.languages else None
         asr = self.meters["asr"].timed(self.asr)
         heard = np.concatenate((audio, ZEROS))
-        need(due)
         return await self._workers(self.asr).run(asr, heard, known, due=due)
 
     def _workers(self, engine: object) -> Workers:

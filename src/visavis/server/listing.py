@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import anyio
-import httpx2
 from starlette.requests import Request
 
 from visavis.errors import VisavisError
@@ -47,22 +46,12 @@ async def of_others(request: Request, most: int) -> tuple[list[dict[str, Any]], 
 
 
 async def _of(replica: Replica, request: Request, most: int) -> tuple[list[dict[str, Any]], int]:
-    from visavis.server.directory import Unknown
-    from visavis.server.relay import Unreachable
-
     found: list[dict[str, Any]] = []
     total = most
     while len(found) < min(most, total):
-        try:
-            part = _read(await _part(replica, request, len(found)))
-        except Unreachable:
-            part = None
+        part = await _part(replica, request, len(found))
         if part is None:
-            try:
-                gone = not await request.app.state.directory.alive(replica)
-            except Unknown:
-                gone = False
-            if gone:
+            if await _gone(replica, request):
                 return [], 0
             raise VisavisError("SERVER_GONE", "Not all servers answer; please try again in a few seconds.")
         total = part["total"]
@@ -72,19 +61,28 @@ async def _of(replica: Replica, request: Request, most: int) -> tuple[list[dict[
     return found, total
 
 
-async def _part(replica: Replica, request: Request, offset: int) -> httpx2.Response:
+async def _part(replica: Replica, request: Request, offset: int) -> Any:
+    """Those from `offset` on, None when the server does not tell them."""
+    from visavis.server.relay import Unreachable
+
     state = request.app.state
     query = [
         (name, value) for name, value in request.query_params.multi_items() if name not in ("offset", "limit")
     ]
     told = urlencode([*query, ("offset", offset), ("limit", PART)])
     scope = {**request.scope, "query_string": told.encode()}
-    answer: httpx2.Response = await state.relay.read(
-        replica.address, state.auth.hops.sign(scope, replica.name), scope
-    )
-    return answer
-
-
-def _read(answer: httpx2.Response) -> Any:
-    """The part that was asked for, None when it is not one."""
+    try:
+        answer = await state.relay.read(replica.address, state.auth.hops.sign(scope, replica.name), scope)
+    except Unreachable:
+        return None
     return answer.json() if answer.status_code == 200 else None
+
+
+async def _gone(replica: Replica, request: Request) -> bool:
+    """Whether it is known to be dead."""
+    from visavis.server.directory import Unknown
+
+    try:
+        return not await request.app.state.directory.alive(replica)
+    except Unknown:
+        return False

@@ -228,7 +228,7 @@ class PageRoutes:
         memory.user(text)
         memory.assistant(reply)
         if talk is not None:
-            self._note(request.app.state.talks, talk)
+            self._note(_talks(request), talk)
         return JSONResponse({"reply": reply} | ({} if heard is None else {"text": heard}) | cited(found))
 
     # -- video ---------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class PageRoutes:
         if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
             await _talks(request).recast(talk, avatar)
         visit.asked = (start.avatarId or avatar, start.text)
-        self._note(request.app.state.talks, talk)
+        self._note(_talks(request), talk)
         if muse.mode == "file":
             return Started(mode="file", url=f"/api/muse/file/{await self._film(request, talk, start.text)}")
         if not muse.stream_url:
