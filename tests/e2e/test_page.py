@@ -80,7 +80,7 @@ def test_captions_follow_what_is_heard_and_lips_close_on_p_b_m(talker: Server, b
         wait_log(page, "heard")
         words = log(page, "transcript_delta")
         seen = page.evaluate("window.seen")
-        assert len(seen) >= 5, "captions move on while the voice is heard"
+        assert len(seen) >= 3, "captions move on while the voice is heard"
         for text, ms in seen:
             begun = " ".join(word["text"] for word in words if word["startOffset"] <= ms + 100)
             assert text in begun, "no caption shows a word before it is heard"
