@@ -122,11 +122,12 @@ class Line:
     """What may be written at once, as long as `open`."""
 
     def __init__(self) -> None:
-        self.open, self.left = True, list[Message]()
+        self.open, self.left, self.pieces = True, list[Message](), 0
 
     def write(self, messages: Sequence[Message]) -> bool:
         if self.open:
             self.left.extend(messages)
+            self.pieces += 1
         return self.open
 
 
@@ -143,14 +144,62 @@ def test_what_waits_goes_first_and_what_is_under_way_is_not_overtaken() -> None:
         taking = asyncio.create_task(outbox.get())
         await asyncio.sleep(0.1)
         outbox.put(["a", "b"])
-        assert line.left == ["a", "b"]
+        await asyncio.sleep(0)
+        assert line.left == ["a", "b"] and outbox.size == 0
         line.open = False
         outbox.put(["c"])
+        await asyncio.sleep(0)
         line.open = True
         outbox.put(["d"])
         assert outbox.size == 2
         assert [await taking, await outbox.get()] == ["c", "d"]
         assert line.left == ["a", "b"]
+
+    vtime.run(main())
+
+
+def test_what_comes_of_one_moment_leaves_in_one_piece_without_what_was_called_back() -> None:
+    async def main() -> None:
+        line = Line()
+        outbox = Outbox(6, line.write)
+        taking = asyncio.create_task(outbox.get())
+        await asyncio.sleep(0.1)
+        outbox.put(["word"])
+        outbox.put(["frame", "frame"], 1)
+        outbox.put(["word"])
+        outbox.drop(1)
+        outbox.put(["interrupted"])
+        assert line.left == []
+        await asyncio.sleep(0)
+        assert line.left == ["word", "word", "interrupted"] and line.pieces == 1
+        outbox.put(["frame"], 2)
+        outbox.drop(2)
+        outbox.put(["next"])
+        await asyncio.sleep(0)
+        assert line.left[3:] == ["next"] and line.pieces == 2
+        outbox.put(["last"])
+        outbox.close(1000, "")
+        await asyncio.sleep(0)
+        assert (await taking, line.left[4:]) in [("last", []), (None, ["last"])]
+        assert await outbox.get() is None and outbox.size == 0
+
+    vtime.run(main())
+
+
+def test_what_cannot_leave_at_once_and_is_too_much_is_given_up() -> None:
+    async def main() -> None:
+        line = Line()
+        outbox = Outbox(10, line.write)
+        taking = asyncio.create_task(outbox.get())
+        await asyncio.sleep(0.1)
+        outbox.put(["a long message that leaves at once"])
+        await asyncio.sleep(0)
+        assert line.pieces == 1 and not outbox.closed.is_set()
+        line.open = False
+        outbox.put(["a long message that cannot"])
+        await asyncio.sleep(0)
+        assert outbox.closing is not None and outbox.closing[0] == 1013
+        assert await taking is None and line.pieces == 1
 
     vtime.run(main())
 

@@ -39,6 +39,8 @@ class Outbox:
         self._changed = anyio.Event()
         self._sent = False
         """Whoever takes messages out waits for the next: all that were put in are on their way."""
+        self._leaving = False
+        """What waits is about to be written: all that comes of one event, or moment, in one piece."""
         self.put_at = asyncio.get_running_loop().time()
         """When something was last put in, in seconds."""
         self.closed = anyio.Event()
@@ -48,18 +50,33 @@ class Outbox:
         """`turn` marks frames of that turn. Beyond the limit nothing is taken and the client is given up."""
         if self.closing is not None or not messages:
             return
-        self.put_at = asyncio.get_running_loop().time()
-        if self._write is not None and self._sent and not self._queue and self._write(messages):
-            return
-        size = sum(map(len, messages))
-        if self._size + size > self._limit:
+        loop = asyncio.get_running_loop()
+        self.put_at = loop.time()
+        if self._write is not None and self._sent and not self._queue and not self._leaving:
+            self._leaving = True
+            loop.call_soon(self._leave, self._write)
+        self._queue.extend([(turn, message) for message in messages])
+        self._size += sum(map(len, messages))
+        if not self._leaving:
+            self._wait()
+
+    def _leave(self, write: Callable[[Sequence[Message]], bool]) -> None:
+        """Write all that waits at once, if it is still there and can be."""
+        self._leaving = False
+        if self._queue and self._sent and write([message for _, message in self._queue]):
+            self._queue.clear()
+            self._size = 0
+        elif self._queue:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Let the client's pace decide when the rest is sent, unless it is too much."""
+        if self._size > self._limit:
             self._queue.clear()
             self._size = 0
             self.close(1013, "too slow: the client does not read what it is sent")
-            return
-        self._queue.extend((turn, message) for message in messages)
-        self._size += size
-        self._changed.set()
+        else:
+            self._changed.set()
 
     def drop(self, turn: int) -> None:
         """Call back the frames of a turn that was interrupted."""
