@@ -20,6 +20,7 @@ from tests.process import Server, server
 import visavis
 from visavis import Track
 from visavis.arkit import INDEX, NAMES
+from visavis.cast import built_in
 from visavis.errors import VisavisError
 from visavis.exports import glb
 from visavis.server import recordings
@@ -150,7 +151,7 @@ def test_a_csv_and_a_head_that_was_chosen(running: Server, spoken: bytes) -> Non
     _, headers, body = animate(running, spoken, format="glb", avatar="pip")
     assert headers.get_content_type() == "model/gltf-binary"
     head, _ = glb.read(body)
-    pip, _ = glb.read(glb.built_in("pip").read_bytes())
+    pip, _ = glb.read(built_in("pip").read_bytes())
     assert [node.get("name") for node in head["nodes"]] == [node.get("name") for node in pip["nodes"]]
     assert head["animations"][-1]["name"] == glb.ANIMATION
 

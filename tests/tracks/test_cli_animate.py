@@ -13,6 +13,7 @@ from tests.tracks import recordings
 from tests.tracks.conftest import SENTENCE
 from typer.testing import CliRunner
 
+from visavis.cast import built_in
 from visavis.cli import main as cli
 from visavis.exports import glb
 from visavis.track import Track
@@ -74,17 +75,17 @@ def test_a_file_that_ends_early_gives_a_face_and_a_word_about_it(
 
 def test_ones_own_head_is_animated(film: Path) -> None:
     head = Path("mine.glb")
-    head.write_bytes(glb.built_in("pip").read_bytes())
+    head.write_bytes(built_in("pip").read_bytes())
     animate(film, "out.glb", "--into", head)
     assert glb.Head.load(Path("out.glb")).gltf["animations"][-1]["name"] == "visavis"
-    assert head.read_bytes() == glb.built_in("pip").read_bytes()
+    assert head.read_bytes() == built_in("pip").read_bytes()
 
 
 def test_nothing_is_overwritten_that_was_given(film: Path) -> None:
     before = film.read_bytes()
     assert "would overwrite" in animate(film, film, code=2)
     assert film.read_bytes() == before
-    Path("mine.glb").write_bytes(glb.built_in().read_bytes())
+    Path("mine.glb").write_bytes(built_in().read_bytes())
     assert "would overwrite" in animate(film, "mine.glb", "--into", "mine.glb", code=2)
 
 

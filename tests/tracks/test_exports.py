@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from visavis import exports
 from visavis.arkit import COUNT, INDEX, NAMES
+from visavis.cast import built_in
 from visavis.errors import VisavisError
 from visavis.events import Phoneme, Word
 from visavis.exports import csv_livelink, glb
@@ -248,7 +249,7 @@ def curves(path: Path, animation: str = "visavis") -> tuple[np.ndarray[Any, Any]
 
 @pytest.mark.parametrize("avatar", ["mia", "pip"])
 def test_the_built_in_head_speaks_and_stays_as_it_is(avatar: str, tmp_path: Path) -> None:
-    track, source = random_track(fps=25), glb.built_in(avatar)
+    track, source = random_track(fps=25), built_in(avatar)
     track.save(tmp_path / "head.glb", head=source)
     (before, old), (after, new) = parsed(source), parsed(tmp_path / "head.glb")
     assert new[: len(old)] == old

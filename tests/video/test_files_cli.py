@@ -16,6 +16,7 @@ from tests.video.pictures import decode, shift
 from typer.testing import CliRunner
 
 from visavis.audio import to_float
+from visavis.cast import built_in
 from visavis.cli import main as cli
 from visavis.cli.video import parse_size
 from visavis.errors import VisavisError
@@ -76,7 +77,8 @@ def test_a_text_becomes_a_film(name: str, options: list[str], expected: list[str
 
 
 def test_options_change_what_is_seen() -> None:
-    run("say", "Hi.", "plain.webm", *SMALL, "--background", "#00ff00", "--avatar", "daniel", "--fps", "12")
+    Path("mine.glb").write_bytes(built_in("daniel").read_bytes())
+    run("say", "Hi.", "plain.webm", *SMALL, "--background", "#00ff00", "--avatar", "mine.glb", "--fps", "12")
     run("say", "Hi.", "mia.webm", *SMALL, "--background", "#00ff00")
     slow, fast = decode(Path("plain.webm"))[0], decode(Path("mia.webm"))[0]
     assert slow[1][0] == pytest.approx(1 / 12, abs=0.001)

@@ -13,8 +13,8 @@ from tools.renderer_kernel import OUT, fingerprint
 
 from visavis import plugins
 from visavis.arkit import INDEX, Weights, neutral
+from visavis.cast import built_in
 from visavis.errors import ConfigurationError, VisavisError
-from visavis.exports.glb import built_in
 from visavis.settings import Settings
 from visavis.video import Picture, RenderEngine
 from visavis.video.background import Gradient, Image, parse

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.video.render_heads import mask
 
 from visavis.arkit import COUNT, INDEX
+from visavis.cast import built_in
 from visavis.errors import VisavisError
-from visavis.exports.glb import binary, built_in, read
+from visavis.exports.glb import binary, read
 from visavis.video.head import Head, load_head, read_head
 from visavis.video.head_gltf import Gltf
 from visavis.video.raster import BAKED, BLENDED, CUT_OUT, LIT, PAINTED, Kernel

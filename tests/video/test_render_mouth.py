@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from visavis.arkit import INDEX, Weights, neutral
-from visavis.exports.glb import built_in
+from visavis.cast import built_in
 from visavis.video.head import load_head
 from visavis.video.head_motion import Pose
 from visavis.video.raster import LIT, Kernel

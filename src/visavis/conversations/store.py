@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import structlog
 
+from visavis.cast import Cast
 from visavis.conversations import Entry, Record
 from visavis.conversations.database import Database, opened, path_of
 from visavis.conversations.recorder import Recorder
@@ -176,7 +177,7 @@ def open_store(settings: Settings) -> Store | None:
     chosen = settings.conversations
     if chosen.store == "off":
         return None
-    return Store(path_of(chosen), chosen.retention_days, settings.agent, settings.avatar)
+    return Store(path_of(chosen), chosen.retention_days, settings.agent, Cast(settings.avatar).first)
 
 
 def _cut_off(entry: Entry | None) -> TurnEnded | None:

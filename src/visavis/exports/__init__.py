@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from visavis.cast import built_in
 from visavis.errors import VisavisError
 from visavis.exports import csv_livelink, glb, json_track, npz
 from visavis.track import Track
@@ -32,7 +33,7 @@ def writer(path: Path, head: Path | None = None) -> Writer:
     """What writes a track as `path` says; `head`: see `Track.save`. Raises `VisavisError` if nothing does."""
     suffix = path.suffix.lower()
     if suffix == HEADS:
-        return partial(glb.write, head=glb.Head.load(head or glb.built_in()))
+        return partial(glb.write, head=glb.Head.load(head or built_in()))
     if suffix not in WRITERS:
         known = ", ".join([*WRITERS, HEADS])
         raise VisavisError("BAD_FORMAT", f"{path}: a track can be written as {known}.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -19,7 +18,6 @@ from visavis.track import Track
 
 MAGIC, JSON, BIN = 0x46546C67, 0x4E4F534A, 0x004E4942
 FLOAT = 5126
-AVATAR = "mia"
 ANIMATION = "visavis"
 
 Floats = NDArray[np.float32]
@@ -81,16 +79,6 @@ class Morph:
             if shape is not None:
                 values[:, target] = track.weights[:, shape]
         return values
-
-
-def built_in(avatar: str = AVATAR) -> Path:
-    """The file of one of the package's own heads."""
-    return Path(str(files("visavis") / "avatars" / avatar / f"{avatar}.glb"))
-
-
-def is_avatar(name: str) -> bool:
-    """Whether the package has an avatar of this name, which may be anybody's."""
-    return name.isalnum() and built_in(name).is_file()
 
 
 def write(track: Track, file: BinaryIO, head: Head) -> None:

@@ -22,8 +22,10 @@ from starlette.exceptions import HTTPException
 import visavis
 from visavis import plugins
 from visavis.agents import Brief
+from visavis.cast import FOLDER, Cast
 from visavis.conversations.store import open_store
 from visavis.errors import VisavisError
+from visavis.exports.glb import Head
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
@@ -40,6 +42,7 @@ from visavis.server.middleware import protect
 from visavis.server.pictures import Pictures, drawing_threads
 from visavis.server.routes_api import ApiRoutes
 from visavis.server.routes_face import FaceRoutes
+from visavis.server.routes_head import HeadRoutes
 from visavis.server.routes_operations import OperationRoutes, figures
 from visavis.server.routes_page import PageRoutes
 from visavis.server.sessions import Sessions
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from visavis.tracing import Traces
 
 PACKAGE = Path(visavis.__file__).parent
-STATIC, AVATARS = PACKAGE / "server" / "static", PACKAGE / "avatars"
+STATIC = PACKAGE / "server" / "static"
 
 MEDIA_TYPES = {"image/webp": ".webp", "model/gltf-binary": ".glb", "text/javascript": ".js"}
 """Files of the page whose type not every system knows."""
@@ -70,7 +73,7 @@ def create_app(
     """The application; its lifespan loads the engines and owns every task.
 
     `recording` is an audio or video file that the page `/face` begins with; `more_tools` are what agents can
-    use besides those in the settings.
+    use besides those in the settings. Raises `VisavisError` for a head of one's own that cannot be used.
     """
 
     @asynccontextmanager
@@ -137,6 +140,7 @@ def create_app(
     )
     app.state.settings, app.state.lines, app.state.metrics = settings, Lines(), Metrics()
     app.state.address, app.state.relay = settings.cluster.address, None
+    app.state.cast = cast = Cast(settings.avatar)
     protect(app, settings, [STATIC / "index.html", STATIC / "face.html"])
     app.add_api_route("/", root, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/health", health, methods=["GET"])
@@ -149,7 +153,10 @@ def create_app(
     for error in (ApiError, NoSuchTalk, RequestValidationError, HTTPException, VisavisError):
         app.add_exception_handler(error, refuse)
     app.include_router(FaceRoutes(settings, STATIC, recording).router())
-    app.mount("/avatars", StaticFiles(directory=AVATARS))
+    if cast.own is not None:
+        Head.load(cast.own)  # it says what is wrong with it before anybody comes
+        app.include_router(HeadRoutes(cast.first, cast.own).router())
+    app.mount("/avatars", StaticFiles(directory=FOLDER))
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -211,24 +218,24 @@ async def root(request: Request) -> Response:
     """The page for browsers, a few facts for programs."""
     vary = {"Vary": "Accept", "Cache-Control": "no-cache"}
     if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_page(request.app.state.settings), headers=vary)
+        return HTMLResponse(_page(request.app.state.settings, request.app.state.cast.first), headers=vary)
     app = request.app
     facts = {
         "name": "visavis",
         "version": visavis.__version__,
         "status": "running",
         "agent": app.state.sessions.parts.agent.status(),
-        "avatar": app.state.settings.avatar,
-        "avatars": sorted(path.parent.name for path in AVATARS.glob("*/*.glb")),
+        "avatar": app.state.cast.first,
+        "avatars": sorted(app.state.cast.heads),
     }
     return JSONResponse(facts, headers=vary)
 
 
-def _page(settings: Settings) -> str:
+def _page(settings: Settings, avatar: str) -> str:
     """The page, with what it has to know on its body."""
     told = {
         "api-base": settings.server.api_base,
-        "avatar": settings.avatar,
+        "avatar": avatar,
         "muse-mode": settings.muse.mode,
     }
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in told.items())
@@ -274,6 +281,6 @@ async def widget(socket: WebSocket) -> None:
 async def frames(socket: WebSocket) -> None:
     """`WS /`: a conversation in the dialect of frames."""
     app = socket.app
-    avatar = socket.query_params.get("avatar") or app.state.settings.avatar
+    avatar = socket.query_params.get("avatar") or app.state.cast.first
     record = socket.query_params.get("record") == "true"
     await FramesConnection(socket, app.state.talks, avatar, record=record).run()

@@ -11,7 +11,6 @@ from starlette.websockets import WebSocket
 
 from visavis import events as ev
 from visavis.errors import for_people
-from visavis.exports import glb
 from visavis.security.callers import caller
 from visavis.server.hearing import hear
 from visavis.server.lines import Full, Line
@@ -67,7 +66,7 @@ class FramesConnection:
 
     async def _serve(self) -> None:
         await self._socket.accept()
-        if not glb.is_avatar(self._avatar):
+        if self._avatar not in self._socket.app.state.cast:
             await self._refuse(1008, ev.Problem("BAD_AVATAR", f"There is no avatar {self._avatar[:40]!r}."))
             return
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -12,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from visavis import plugins
 from visavis.audio import Media
+from visavis.cast import Cast
 from visavis.events import Drawing
 from visavis.meters import stage
 from visavis.server.audience import Audience
@@ -20,6 +23,7 @@ from visavis.video import RenderEngine, Renderer, Size, background
 from visavis.video.degrade import Degrade
 from visavis.video.drawn import DrawnRenderer
 from visavis.video.live import LiveStream
+from visavis.video.stills import still
 from visavis.video.studio import Artist, Portrait
 
 SHARE = 2 / 3
@@ -50,7 +54,9 @@ class Pictures:
         self._settings, self._tasks, self._executor, self._idle = settings, tasks, executor, idle
         self._degrade = Degrade(cores())
         self._engine: RenderEngine | None = None
+        self._cast = Cast(settings.avatar)
         self._loading = anyio.Lock()
+        self._stills: dict[str, bytes] = {}
 
     @property
     def size(self) -> Size:
@@ -93,8 +99,23 @@ class Pictures:
         """Close the renderer."""
         await plugins.close(self._engine)
 
+    async def still(self, kind: str) -> bytes:
+        """A still of the head that does not come with Visavis, as WebP. Raises `VisavisError`."""
+        async with self._loading:
+            if kind not in self._stills:
+                work = partial(self._still, kind)
+                self._stills[kind] = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return self._stills[kind]
+
+    def _still(self, kind: str) -> bytes:
+        return still(self._loaded(), self._cast.drawn(self._cast.first), kind)
+
     def _load(self, avatar: str) -> Renderer:
+        behind = background.parse(self._settings.video.background)
+        return self._loaded().renderer(self._cast.drawn(avatar), self.size, behind)
+
+    def _loaded(self) -> RenderEngine:
         if self._engine is None:
             with self._degrade.meter.loading():
                 self._engine = plugins.load("renderers", self._settings.video.renderer, self._settings)
-        return self._engine.renderer(avatar, self.size, background.parse(self._settings.video.background))
+        return self._engine

@@ -26,7 +26,6 @@ from visavis import events as ev
 from visavis.arkit import NAMES
 from visavis.audio import BYTES, Media
 from visavis.conversations.exports import captions
-from visavis.exports import glb
 from visavis.security.callers import caller
 from visavis.server import api_models as models
 from visavis.server.api_errors import ApiError
@@ -150,7 +149,7 @@ class ApiRoutes:
     async def create(self, request: Request, wanted: models.NewSession | None = None) -> models.Session:
         """Begin a session. It ends when it is told to, or when nothing has happened in it for a while."""
         talks, wanted = _talks(request), wanted or models.NewSession()
-        avatar = _known(wanted.avatar or self._settings.avatar)
+        avatar = _known(request, wanted.avatar or request.app.state.cast.first)
         given = {"instructions": wanted.instructions, "voice": wanted.voice, "language": wanted.language}
         brief = replace(
             request.app.state.sessions.parts.brief,
@@ -210,7 +209,7 @@ class ApiRoutes:
         if wanted.record is False:
             talk.seat.session.forget()
         if wanted.avatar is not None:
-            await _talks(request).recast(talk, _known(wanted.avatar))
+            await _talks(request).recast(talk, _known(request, wanted.avatar))
         return models.Session(**self._described(request, talk))
 
     async def captions(self, talk: Annotated[Talk, Depends(_talk_of)]) -> Response:
@@ -377,8 +376,8 @@ async def _talk_of(request: Request, session_id: str) -> Talk:
     return _talks(request).get(session_id, caller(request))
 
 
-def _known(avatar: str) -> str:
-    if not glb.is_avatar(avatar):
+def _known(request: Request, avatar: str) -> str:
+    if avatar not in request.app.state.cast:
         raise ApiError("BAD_AVATAR", f"avatar: there is no avatar {avatar[:40]!r}.")
     return avatar
 

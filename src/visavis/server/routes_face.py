@@ -20,8 +20,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from visavis import exports
+from visavis.cast import Cast
 from visavis.errors import VisavisError, for_people
-from visavis.exports import glb, json_track
+from visavis.exports import json_track
 from visavis.server.described import BINARY, answers, problems, takes
 from visavis.server.recordings import MAX_SECONDS, Animated, Engines, animate
 from visavis.settings import Settings
@@ -88,12 +89,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for: `format` is a kind of file, or "" for what the page needs; `avatar` is a .glb's."""
+    """What is asked for: `format` is a kind of file, or "" for what the page needs; `head` is for a .glb."""
 
     engine: str
     fps: float
     format: str
-    avatar: str
+    head: Path
     name: str
 
 
@@ -102,7 +103,7 @@ class FaceRoutes:
 
     def __init__(self, settings: Settings, static: Path, recording: Path | None) -> None:
         self._settings, self._static, self._recording = settings, static, recording
-        self._engines = Engines(settings)
+        self._engines, self._cast = Engines(settings), Cast(settings.avatar)
         self._most = settings.limits.upload_megabytes << 20
         self._thread = anyio.CapacityLimiter(1)
         self._waiting = 0
@@ -170,13 +171,14 @@ class FaceRoutes:
             check_fps(float(fps))
         except ValueError:
             raise VisavisError("BAD_FPS", f"fps={fps} is not a number of frames a second.") from None
-        format, avatar = query.get("format", ""), query.get("avatar") or glb.AVATAR
+        format, avatar = query.get("format", ""), query.get("avatar") or self._cast.first
         if format and format not in FORMATS:
             raise VisavisError("BAD_FORMAT", f"A face can be had as {', '.join(FORMATS)}, not as {format!r}.")
-        if not glb.is_avatar(avatar):
+        if avatar not in self._cast:
             raise VisavisError("BAD_AVATAR", f"There is no avatar {avatar!r}.")
         name = Path(query.get("name", "").replace("\\", "/")).name[-NAME_LENGTH:]
-        return Order(engine, float(fps), format, avatar, name or "recording")
+        head = self._cast.heads[avatar]
+        return Order(engine, float(fps), format, head, name or "recording")
 
     def _own(self) -> Path:
         if self._recording is None:
@@ -229,7 +231,7 @@ def document(done: Animated) -> bytes:
 
 
 def file_of(track: Track, order: Order) -> bytes:
-    head = glb.built_in(order.avatar) if order.format == "glb" else None
+    head = order.head if order.format == "glb" else None
     file = io.BytesIO()
     exports.writer(Path(f"track.{order.format}"), head)(track, file)
     return file.getvalue()

@@ -30,7 +30,7 @@ from websockets.exceptions import WebSocketException
 
 from visavis import events as ev
 from visavis.audio import Media, to_float
-from visavis.exports import glb
+from visavis.cast import FORMER_DEFAULT, Cast
 from visavis.memory import Memory
 from visavis.security.callers import caller
 from visavis.server.api_errors import ApiError
@@ -41,8 +41,7 @@ from visavis.server.streams import video
 from visavis.server.talks import NoSuchTalk, Talk, Talks
 from visavis.server.uploads import decoded, recording
 from visavis.server.waiting import taking_all
-from visavis.settings import Settings
-from visavis.settings.values import FORMER_DEFAULT
+from visavis.settings import MuseSettings, Settings
 from visavis.stages import LISTEN_RATE, Message
 from visavis.stages.looked_up import said_before, told
 from visavis.track import Track
@@ -194,7 +193,7 @@ class PageRoutes:
     async def session(self, request: Request, begin: Begin | None = None) -> Began:
         """Begin a session."""
         wanted = begin or Begin()
-        talk = await self._open(request, self._avatar(wanted.avatarId), wanted.record)
+        talk = await self._open(request, _avatar(request, wanted.avatarId), wanted.record)
         return Began(sessionId=talk.id, recorded=talk.seat.session.recorded)
 
     async def chat(self, request: Request) -> Response:
@@ -236,7 +235,7 @@ class PageRoutes:
         """Have a text spoken: the answer says where to watch."""
         talk = _talks(request).get(start.sessionId, caller(request), any=True)
         visit, muse = self._visit(talk), self._settings.muse
-        avatar = self._avatar(start.avatarId) if start.avatarId else talk.avatar
+        avatar = _avatar(request, start.avatarId) if start.avatarId else talk.avatar
         if not (muse.stream_url if muse.mode == "mse" else muse.file_url):
             await _talks(request).recast(talk, avatar)
         visit.asked = (start.avatarId or avatar, start.text)
@@ -322,14 +321,6 @@ class PageRoutes:
     def _new_memory(self, *history: Message) -> Memory:
         assistant = self._settings.assistant
         return Memory(assistant.instructions, assistant.memory_turns, history=history)
-
-    def _avatar(self, name: str | None) -> str:
-        avatar = self._settings.avatar if not name or name == FORMER_DEFAULT else name
-        if self._settings.muse.stream_url or self._settings.muse.file_url:
-            return self._settings.avatar  # another service knows its own
-        if not glb.is_avatar(avatar):
-            raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {avatar[:40]!r}.")
-        return avatar
 
     def _say(self, talks: Talks, talk: Talk, text: str) -> None:
         """Now if somebody watches, otherwise when somebody does."""
@@ -428,6 +419,16 @@ class PageRoutes:
 def _talks(request: Request) -> Talks:
     talks: Talks = request.app.state.talks
     return talks
+
+
+def _avatar(request: Request, name: str | None) -> str:
+    cast: Cast = request.app.state.cast
+    muse: MuseSettings = request.app.state.settings.muse
+    if not name or name == FORMER_DEFAULT or muse.stream_url or muse.file_url:
+        return cast.first  # another service knows its own
+    if name not in cast:
+        raise ApiError("BAD_AVATAR", f"avatarId: there is no avatar {name[:40]!r}.")
+    return name
 
 
 async def _read(model: type[M], request: Request) -> M:

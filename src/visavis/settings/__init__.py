@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from visavis import cast
 from visavis.settings.agents import (
     AssistantSettings,
     GeminiSettings,
@@ -46,7 +47,7 @@ from visavis.settings.stages import (
     WhisperSettings,
 )
 from visavis.settings.tools import HttpToolSettings, McpServerSettings, ToolSettings
-from visavis.settings.values import DEFAULT_AVATAR, Section, of_the_cast
+from visavis.settings.values import Section, of_the_cast
 
 __all__ = [
     "ApiSettings",
@@ -93,8 +94,8 @@ __all__ = [
 
 class Settings(Section):
     agent: str = "embedded"
-    avatar: Annotated[str, AfterValidator(of_the_cast)] = DEFAULT_AVATAR
-    """Whose face and voice it is: one of docs/avatars.md."""
+    avatar: Annotated[str, AfterValidator(of_the_cast)] = cast.DEFAULT
+    """Whose face and voice it is: one of docs/avatars.md, or the path of a `.glb` head of your own."""
     debug: bool = False
     environment: Literal["development", "production"] = "development"
     """In production a server with `auth` does not start without a key."""

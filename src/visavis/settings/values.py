@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from visavis.cast import Cast
 from visavis.security.addresses import check_network
 from visavis.security.origins import check_pattern
 from visavis.security.tokens import SHORTEST_KEY
@@ -34,18 +35,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-DEFAULT_AVATAR = "mia"
-FORMER_DEFAULT = "default-01"
-"""What pages of the page dialect call the avatar of a server that has one only."""
-
-
 def of_the_cast(name: str) -> str:
-    cast = sorted(path.parent.name for path in Path(__file__).parents[1].glob("avatars/*/*.glb"))
-    if name == FORMER_DEFAULT:
-        return DEFAULT_AVATAR
-    if name not in cast:
-        raise ValueError(f"expected one of {', '.join(cast)}")
-    return name
+    cast = Cast(name)
+    return cast.first if cast.own is None else name
 
 
 def listed(value: Any) -> Any:

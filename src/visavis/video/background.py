@@ -70,8 +70,8 @@ def parse(text: str) -> Background | None:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ConfigurationError(
-            f"The background {text!r} is neither a colour such as #dfe5ea, nor two of them, "
-            "nor an image file that exists."
+            f"The background {text!r} is neither a colour such as #dfe5ea, nor two of them with "
+            "a space between, nor an image file that exists."
         )
     return Image(path)
 
