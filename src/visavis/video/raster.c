@@ -9,6 +9,7 @@
 #include <wasm_simd128.h>
 
 #define EXPORT(name) __attribute__((export_name(name)))
+#define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float f4 __attribute__((vector_size(16)));
@@ -245,6 +246,7 @@ static const float FULL = 255 * 128 * 128;
 /* What a triangle carries, as planes over the picture. */
 typedef struct {
   f4 shade, shade_x, shade_y;
+  float a_x, a_y, b_x, b_y;               /* the first two corners' weights */
   float x, y, z, z_x, z_y, alpha;         /* the planes begin at the third corner */
   float u, u_x, u_y, v, v_x, v_y;         /* in 128ths of `texels`' texels */
   const uint32_t *texels;
@@ -388,15 +390,14 @@ INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint
   }
 }
 
-static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, const float *wa,
-                  const float *wb) {
+static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c) {
   f4 from_a = part->shade[a] - part->shade[c], from_b = part->shade[b] - part->shade[c];
   float light = s->tone_scale / (FULL * FULL); /* times the square of a texel, which is a root: an index of tones */
   f4 unit = part->lighting == PAINTED ? (f4){255, 255, 255, 1} : (f4){light, light, light, s->tone_scale};
   from_a *= unit, from_b *= unit;
   t->shade = part->shade[c] * unit;
-  t->shade_x = from_a * wa[0] + from_b * wb[0];
-  t->shade_y = from_a * wa[1] + from_b * wb[1];
+  t->shade_x = from_a * t->a_x + from_b * t->b_x;
+  t->shade_y = from_a * t->a_y + from_b * t->b_y;
   t->alpha = part->tint ? part->tint[4 * c + 3] : 1;
   t->texels = 0;
   const Texture *texture = part->texture;
@@ -404,7 +405,7 @@ static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint
   const float *ua = part->uv + 2 * a, *ub = part->uv + 2 * b, *uc = part->uv + 2 * c;
   f4 size = {1u << texture->width_log2, 1u << texture->height_log2, 0, 0}, at = {uc[0], uc[1], 0, 0};
   f4 side_a = ((f4){ua[0], ua[1], 0, 0} - at) * size, side_b = ((f4){ub[0], ub[1], 0, 0} - at) * size;
-  f4 along_x = side_a * wa[0] + side_b * wb[0], along_y = side_a * wa[1] + side_b * wb[1];
+  f4 along_x = side_a * t->a_x + side_b * t->b_x, along_y = side_a * t->a_y + side_b * t->b_y;
   /* The level at which one texel is about one pixel: its exponent is half of that of the texels a pixel covers. */
   union { float value; int32_t bits; } texels = {__builtin_fabsf(along_x[0] * along_y[1] - along_x[1] * along_y[0])};
   int level = ((texels.bits >> 23) - 127 + 1) >> 1, last = texture->levels - 1;
@@ -422,22 +423,79 @@ static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint
 /* Cells up to which every one of a triangle's bounding box is tested. */
 enum { NARROW = 8 };
 
-/* Tests the cells from `x` to `last` of a tile's row, where a triangle's corner weights and its nearness begin like
-   this; returns the end of the hits. */
-INLINE Hit *test(const Scene *s, Hit *hit, Tile tile, int row, int x, int last, float a_x, float b_x, float z_x, f4 in_a,
-                 f4 in_b, f4 z, int opaque) {
-  float *depth = s->depth + (row * TILE + x - tile.left) * 4;
+/* The corners' weights and the nearness of a cell's samples. */
+typedef struct { f4 a, b, c, z; } Samples;
+
+INLINE Samples further(Samples from, Samples step) {
+  return (Samples){from.a + step.a, from.b + step.b, from.c + step.c, from.z + step.z};
+}
+
+/* Tests the cells of a row from `x` to `last`; returns the end of the hits. Weights are tested by their signs, and what
+   is beside the triangle counts as infinitely far. */
+INLINE Hit *test(Hit *hit, float *depth, int row, int x, int last, Samples at, Samples step, int opaque) {
   Hit here = x << 9 | row << 4;
-  for (; x <= last; x++) {
+  for (depth += 4 * x; x <= last; x++, depth += 4, here += 1 << 9, at = further(at, step)) {
     f4 there = (f4)wasm_v128_load(depth);
-    i4 inside = (in_a >= 0) & (in_b >= 0) & (in_a + in_b <= 1) & (z > there);
-    int mask = wasm_i32x4_bitmask((v128_t)inside);
-    if (opaque) wasm_v128_store(depth, wasm_v128_bitselect((v128_t)z, (v128_t)there, (v128_t)inside));
+    f4 z = (f4)((i4)at.z & ~(((i4)at.a | (i4)at.b | (i4)at.c) >> 31));
+    if (opaque) wasm_v128_store(depth, (v128_t)greater(z, there));
+    int mask = wasm_i32x4_bitmask((v128_t)(z > there));
     *hit = here | mask;
     hit += mask != 0;
-    depth += 4, here += 1 << 9, in_a += a_x, in_b += b_x, z += z_x;
   }
   return hit;
+}
+
+/* Where a triangle is the nearest of the cells between two corners; returns the end of the hits. */
+INLINE Hit *cover(const Scene *s, const Surface *t, i4 low_corner, i4 high_corner, Tile tile, int mode, int opaque) {
+  const int first_row = low_corner[1], last_row = high_corner[1], first = low_corner[0], last = high_corner[0];
+  const Samples across = {all(t->a_x), all(t->b_x), all(-t->a_x - t->b_x), all(t->z_x)};
+  const Samples down = {all(t->a_y), all(t->b_y), all(-t->a_y - t->b_y), all(t->z_y)};
+  f4 dx = load((f4 *)SAMPLE_X[coarse(mode)]) - t->x;
+  f4 dy = load((f4 *)SAMPLE_Y[coarse(mode)]) + ((float)first_row - t->y);
+  Samples row = {dx * across.a + dy * down.a, dx * across.b + dy * down.b, all(0), t->z + dx * across.z + dy * down.z};
+  row.c = 1 - row.a - row.b;
+  float *depth = s->depth + ((first_row - tile.top) * TILE - tile.left) * 4;
+  Hit *hit = s->hits;
+  if (last - first < NARROW) {
+    float x = first;
+    row = further(row, (Samples){x * across.a, x * across.b, x * across.c, x * across.z});
+    for (int y = first_row; y <= last_row; y++, depth += 4 * TILE, row = further(row, down))
+      hit = test(hit, depth, y - tile.top, first, last, row, across, opaque);
+    return hit;
+  }
+  /* The corners' weights at x = 0 of the first row, where they are greatest within a cell: a row begins where the
+     rising ones become positive and ends where the falling ones cease to be. The fourth keeps to the picture. */
+  const float low = inset(mode), high = 1 - low;
+  f4 slope = {t->a_x, t->b_x, -t->a_x - t->b_x, 1}, fall = {t->a_y, t->b_y, -t->a_y - t->b_y, 0};
+  f4 from_y = (float)first_row - (f4){t->y, t->y, t->y, 0};
+  f4 reach = greater(slope * low, slope * high) + greater(fall * low, fall * high) + 1e-5f;
+  f4 value = reach - t->x * slope + from_y * fall + (f4){0, 0, 1, 0};
+  f4 crossing = 1 / slope;
+  const f4 begins = {-1e9f, -1e9f, -1e9f, first}, ends = {-1e9f, -1e9f, -1e9f, -last};
+  const v128_t rising = wasm_v128_and((v128_t)(slope > 0), wasm_i32x4_const(-1, -1, -1, 0));
+  const v128_t falling = (v128_t)(slope < 0);
+  f4 at = -value * crossing;
+  for (int y = first_row; y <= last_row; y++, depth += 4 * TILE, row = further(row, down), at -= fall * crossing) {
+    v128_t begin = wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising);
+    v128_t end = wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling);
+    f4 both = greater((f4)wasm_i32x4_shuffle(begin, end, 0, 1, 4, 5), (f4)wasm_i32x4_shuffle(begin, end, 2, 3, 6, 7));
+    both = greater(both, (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 1, 0, 3, 2));
+    both = smaller(both + .45f, all(8192)) + WHOLE;
+    i4 edges = (i4)both - (i4)all(WHOLE);
+    f4 x = (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 0, 0, 0, 0) - WHOLE;
+    Samples from = further(row, (Samples){x * across.a, x * across.b, x * across.c, x * across.z});
+    hit = test(hit, depth, y - tile.top, edges[0], -edges[2], from, across, opaque);
+  }
+  return hit;
+}
+
+/* Functions of their own: their loops then have all the processor's registers. */
+static NOINLINE Hit *cover_opaque(const Scene *s, const Surface *t, i4 low, i4 high, Tile tile, int mode) {
+  return cover(s, t, low, high, tile, mode, 1);
+}
+
+static NOINLINE Hit *cover_through(const Scene *s, const Surface *t, i4 low, i4 high, Tile tile, int mode) {
+  return cover(s, t, low, high, tile, mode, 0);
 }
 
 /* One triangle within a tile. */
@@ -446,63 +504,25 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   const uint32_t a = corner[0], b = corner[1], c = corner[2];
   f4 pa = part->screen[a], pb = part->screen[b], pc = part->screen[c];
   float inverse = 1 / ((pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]));
-  float wa[2] = {(pb[1] - pc[1]) * inverse, (pc[0] - pb[0]) * inverse};
-  float wb[2] = {(pc[1] - pa[1]) * inverse, (pa[0] - pc[0]) * inverse};
-  float wc[2] = {-wa[0] - wb[0], -wa[1] - wb[1]};
-  Surface surface;
-  surface.x = pc[0], surface.y = pc[1], surface.z = pc[2];
-  surface.z_x = (pa[2] - pc[2]) * wa[0] + (pb[2] - pc[2]) * wb[0];
-  surface.z_y = (pa[2] - pc[2]) * wa[1] + (pb[2] - pc[2]) * wb[1];
+  Surface surface = {.x = pc[0], .y = pc[1], .z = pc[2]};
+  Surface *t = &surface;
+  t->a_x = (pb[1] - pc[1]) * inverse, t->a_y = (pc[0] - pb[0]) * inverse;
+  t->b_x = (pc[1] - pa[1]) * inverse, t->b_y = (pa[0] - pc[0]) * inverse;
+  t->z_x = (pa[2] - pc[2]) * t->a_x + (pb[2] - pc[2]) * t->b_x;
+  t->z_y = (pa[2] - pc[2]) * t->a_y + (pb[2] - pc[2]) * t->b_y;
 
   f4 least = smaller(pa, smaller(pb, pc)) + inset(mode), most = greater(pa, greater(pb, pc)) - inset(mode);
-  i4 low_corner = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){tile.left, tile.top, 0, 0})));
-  i4 high_corner = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){tile.right - 1, tile.bottom - 1, 1, 1})));
-  const int first_row = low_corner[1], last_row = high_corner[1], first = low_corner[0], last = high_corner[0];
-  const f4 lane_x = load((f4 *)SAMPLE_X[coarse(mode)]), lane_y = load((f4 *)SAMPLE_Y[coarse(mode)]);
-  const float low = inset(mode), high = 1 - low;
-  const int opaque = part->cover == OPAQUE;
-  /* The corners' weights at x = 0 of the first row, where they are greatest within a cell: a row begins where the
-     rising ones become positive and ends where the falling ones cease to be. The fourth keeps to the picture. */
-  f4 slope = {wa[0], wb[0], wc[0], 1}, down = {wa[1], wb[1], wc[1], 0};
-  f4 from_y = (float)first_row - (f4){pc[1], pc[1], pc[1], 0};
-  f4 reach = greater(slope * low, slope * high) + greater(down * low, down * high) + 1e-5f;
-  f4 value = reach - pc[0] * slope + from_y * down + (f4){0, 0, 1, 0};
-  f4 crossing = 1 / slope;
-  const f4 begins = {-1e9f, -1e9f, -1e9f, first}, ends = {-1e9f, -1e9f, -1e9f, -last};
-  const v128_t rising = wasm_v128_and((v128_t)(slope > 0), wasm_i32x4_const(-1, -1, -1, 0));
-  const v128_t falling = (v128_t)(slope < 0);
-  f4 in_a_row = (lane_x - pc[0]) * wa[0] + ((float)first_row - pc[1] + lane_y) * wa[1];
-  f4 in_b_row = (lane_x - pc[0]) * wb[0] + ((float)first_row - pc[1] + lane_y) * wb[1];
-  f4 z_row = surface.z + (lane_x - pc[0]) * surface.z_x + ((float)first_row - pc[1] + lane_y) * surface.z_y;
-  Hit *hit = s->hits;
-  if (last - first < NARROW) {
-    in_a_row += first * wa[0], in_b_row += first * wb[0], z_row += first * surface.z_x;
-    for (int y = first_row; y <= last_row; y++, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y)
-      hit = test(s, hit, tile, y - tile.top, first, last, wa[0], wb[0], surface.z_x, in_a_row, in_b_row, z_row, opaque);
-  } else {
-    f4 at = -value * crossing;
-    for (int y = first_row; y <= last_row; y++) {
-      v128_t begin = wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising);
-      v128_t end = wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling);
-      f4 both = greater((f4)wasm_i32x4_shuffle(begin, end, 0, 1, 4, 5), (f4)wasm_i32x4_shuffle(begin, end, 2, 3, 6, 7));
-      both = greater(both, (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 1, 0, 3, 2));
-      both = smaller(both + .45f, all(8192)) + WHOLE;
-      i4 edges = (i4)both - (i4)all(WHOLE);
-      f4 x = (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 0, 0, 0, 0) - WHOLE;
-      hit = test(s, hit, tile, y - tile.top, edges[0], -edges[2], wa[0], wb[0], surface.z_x, in_a_row + x * wa[0],
-                 in_b_row + x * wb[0], z_row + x * surface.z_x, opaque);
-      at -= down * crossing, in_a_row += wa[1], in_b_row += wb[1], z_row += surface.z_y;
-    }
-  }
-  uint32_t hits = hit - s->hits;
+  i4 low = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){tile.left, tile.top, 0, 0})));
+  i4 high = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){tile.right - 1, tile.bottom - 1, 1, 1})));
+  uint32_t hits = (part->cover == OPAQUE ? cover_opaque : cover_through)(s, t, low, high, tile, mode) - s->hits;
   if (!hits) return;
   Span *span = s->now + tile.number;
-  if (first < span->begin) span->begin = first;
-  if (last >= span->end) span->end = last + 1;
-  carry(s, part, &surface, a, b, c, wa, wb);
-  if (part->cover == OPAQUE) shade(s, part, &surface, hits, tile, first_number + number, OPAQUE, mode);
-  else if (part->cover == CUT_OUT) shade(s, part, &surface, hits, tile, first_number + number, CUT_OUT, mode);
-  else if (mode != PROBE) shade(s, part, &surface, hits, tile, first_number + number, BLENDED, mode);
+  if (low[0] < span->begin) span->begin = low[0];
+  if (high[0] >= span->end) span->end = high[0] + 1;
+  carry(s, part, t, a, b, c);
+  if (part->cover == OPAQUE) shade(s, part, t, hits, tile, first_number + number, OPAQUE, mode);
+  else if (part->cover == CUT_OUT) shade(s, part, t, hits, tile, first_number + number, CUT_OUT, mode);
+  else if (mode != PROBE) shade(s, part, t, hits, tile, first_number + number, BLENDED, mode);
 }
 
 /* -- tiles ------------------------------------------------------------------------------------------- */

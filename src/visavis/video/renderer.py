@@ -104,7 +104,7 @@ def drawable(weights: Weights) -> Weights:
     """float32[52] in 0..1; lips close no further than the jaw is open, or they would cross."""
     if weights.shape != (COUNT,):
         raise ValueError(f"A face has {COUNT} weights, not an array of {weights.shape}.")
-    safe: Weights = np.nan_to_num(weights.astype(np.float32), nan=0.0).clip(0.0, 1.0)
+    safe: Weights = np.fmin(np.fmax(weights.astype(np.float32), 0.0), 1.0)  # no number becomes 0
     safe[MOUTH_CLOSE] = min(safe[MOUTH_CLOSE], safe[JAW_OPEN])
     return safe
 
