@@ -19,9 +19,9 @@ from visavis.events import Animated
 from visavis.faces.speech_face import Move, move
 from visavis.lateness import Lateness
 
-MOST = 16
+MOST = 32
 """Faces that are moved together; with more of them the first frame of a reply would wait for long."""
-BEAT, SLACK = 0.008, 0.024
+BEAT, SLACK = 0.008, 0.056
 """Least seconds between the beginnings of two batches, and how much more when no face is in a hurry. Faces
 that are moved together cost a fifth of what they cost one by one, so under load it pays to wait for others;
 who comes alone does not wait."""
