@@ -76,6 +76,14 @@ def animate(face: FaceStream, media: Media, pcm: bytes, phonemes: tuple[Phoneme,
     return np.concatenate(rows)
 
 
+def check(out: Path) -> None:
+    """Raises `VisavisError` unless `out` is named like a WAV file."""
+    if out.suffix.lower() != ".wav":
+        raise VisavisError(
+            "BAD_FORMAT", f"{out}: speech is written as .wav, or as a video: .mp4, .webm, .gif."
+        )
+
+
 def write(spoken: Spoken, out: Path) -> Path:
     """Write the sound to `out` as WAV and the face beside it as JSON; returns the path of the JSON."""
     beside = out.with_suffix(".json")

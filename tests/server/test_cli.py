@@ -175,6 +175,9 @@ def test_say_by_ear_and_faster() -> None:
     [
         (("...", "out.wav"), "nothing to pronounce"),
         (("hello", "nowhere/out.wav"), "Cannot write nowhere"),
+        (("hello", "out.json"), "out.json: speech is written as .wav, or as a video"),
+        (("hello", "out.avi"), "out.avi: speech is written as .wav, or as a video"),
+        (("hello", "."), ".: speech is written as .wav, or as a video"),
         (("hello", "out.wav", "--speed", "9"), "voice.speed is 9.0 but must be less than or equal to 2"),
         (("hello", "out.wav", "--engine", "nte"), "did you mean net?"),
     ],

@@ -147,7 +147,7 @@ def say(
         settings = _settings(options, config)
         from visavis.cli import captions as cli_captions
         from visavis.cli import video as cli_video
-        from visavis.say import speak, write
+        from visavis.say import check, speak, write
 
         if captions is not None:
             cli_captions.check(captions)
@@ -156,6 +156,7 @@ def say(
             look = cli_video.Look(fps, size, background, h264)
             typer.echo(cli_video.say(text, out, settings, look, by_ear=by_ear, captions=captions))
             return
+        check(out)
         spoken = speak(text, settings, by_ear=by_ear)
         track = write(spoken, out)
         if captions is not None:
