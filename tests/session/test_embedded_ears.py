@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 import soxr
@@ -95,3 +97,16 @@ def test_the_avatar_does_not_interrupt_itself(engines: Stages, echo: float) -> N
         await it.microphone(silence(7))
 
     assert told(talk(script, parts(engines))) == ["ReplyStarted"]
+
+
+def test_a_word_after_another_is_understood_by_itself(engines: Stages) -> None:
+    async def script(it: Talk) -> None:
+        for _ in range(2):
+            await it.mic_on(hands_free=False)
+            await it.microphone(spoken(engines, "Hi."))
+            await it.mic_off()
+            await asyncio.sleep(5)
+            await it.take_all()
+
+    story = [line.lower() for line in told(talk(script, parts(engines)))]
+    assert [line.strip(".!") for line in story if line.startswith("user")] == ["user: hi", "user: hi"]

@@ -35,6 +35,7 @@ class Microphone:
 
     def reset(self) -> None:
         """The microphone has just been switched on: what comes does not continue what came."""
+        self._past.clear()
         self._voice = self._meter.timed(self._voices.open())
         self._rest.clear()
         self._rest_playing.clear()
