@@ -122,6 +122,7 @@ def _python() -> tuple[str, None]:
 
 
 def _configuration(settings: Settings) -> tuple[str, None]:
+    run.check(settings)
     stages = ", ".join(f"{stage}: {name}" for stage, name in settings.stages.model_dump().items())
     parts = f" ({stages})" if settings.agent == "embedded" else ""
     return f"agent: {settings.agent}{parts}, face: {settings.face.engine}, avatar: {settings.avatar}", None

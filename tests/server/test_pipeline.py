@@ -225,3 +225,23 @@ def test_check_says_whether_it_can_work(tmp_path: Path, monkeypatch: pytest.Monk
     wrong = CliRunner().invoke(app, ["config", "check"])
     assert wrong.exit_code == 2
     assert "did you mean avatar?" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("environment: production\nauth: {enabled: true}\n", "AUTH_SECRET_KEY"),
+        ("server: {ssl_keyfile: key.pem}\n", "server.ssl_certfile"),
+        ("server: {ssl_certfile: chain.pem}\n", "cannot be used"),
+        ("avatar: me.glb\n", "me.glb is not a glTF binary"),
+    ],
+)
+def test_check_finds_what_would_stop_the_start(
+    settings: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me.glb").write_bytes(b"glTF")
+    (tmp_path / "visavis.yaml").write_text(settings)
+    wrong = CliRunner().invoke(app, ["config", "check"])
+    assert wrong.exit_code == 2
+    assert reason in " ".join(wrong.stderr.split())

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from visavis.configuration import Setting, explain
+from visavis.configuration import Setting, explain, load_settings
 from visavis.console import readable_errors
 
 app = typer.Typer(help="Show and check the configuration.", no_args_is_help=True)
@@ -39,7 +39,11 @@ def show(
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Check the configuration without starting anything; exit 2 when it cannot work."""
+    from visavis.server import run  # which takes a second
+
     settings = _explained(config)
+    with readable_errors(debug=False):
+        run.check(load_settings({}, config, os.environ, Path.cwd()))
     given = [setting for setting in settings if setting.given]
     typer.echo(f"The configuration is sound: {_count(given)} of {len(settings)} settings given.")
 

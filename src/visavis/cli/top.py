@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx2
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -82,11 +83,11 @@ def _head(told: dict[str, Any]) -> Text:
 
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:
-    table = Table(title="Conversations", title_justify="left", expand=True)
+    table = Table(title="Conversations", title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=0)
     for name in ("session", "dialect", "state"):
         table.add_column(name, no_wrap=True)
     for name in ("age", "turn", *(stage.replace("_", " ") for stage in LEDGER)):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     longest = sorted(sessions, key=lambda session: -float(session["age_s"]))
     for session in longest[:MOST_SESSIONS]:
         state = "away" if session["away"] else session["state"]

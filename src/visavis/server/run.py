@@ -149,6 +149,12 @@ class Server(uvicorn.Server):
             self._on_ready()
 
 
+def check(settings: Settings) -> None:
+    """Raise what would keep a server from starting, as far as settings and the files that they name tell."""
+    create_app(settings)
+    _tls(settings.server)
+
+
 class Startup:
     """The application, and the exception that kept it from starting, which uvicorn would only log."""
 
