@@ -75,8 +75,10 @@ class Server(ThreadingHTTPServer):
 def serving(handle: Callable[[Exchange], None]) -> Iterator[Server]:
     with Server(handle) as server:
         server.start()
-        yield server
-        server.shutdown()
+        try:
+            yield server
+        finally:
+            server.shutdown()  # or its thread would look for callers at a closed socket for ever, at full speed
 
 
 def tone(seconds: float, level: float = 0.5) -> bytes:
