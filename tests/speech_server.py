@@ -78,7 +78,7 @@ def serving(handle: Callable[[Exchange], None]) -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.shutdown()  # or its thread would look for callers at a closed socket for ever, at full speed
+            server.shutdown()  # or its thread would ask a closed socket for callers, without end or rest
 
 
 def tone(seconds: float, level: float = 0.5) -> bytes:
