@@ -111,4 +111,4 @@ def test_spoken_polish_is_detected_and_written_down() -> None:
     heard = [ears(soxr.resample(to_float(voice(text).pcm), voice.rate, LISTEN_RATE)) for text in texts]
     assert [found.language for found in heard] == ["pl", "pl"]
     errors = sum(word_errors(text, found.text) for text, found in zip(texts, heard, strict=True))
-    assert errors <= 0.1 * sum(len(words(text)) for text in texts)
+    assert errors <= 0.15 * sum(len(words(text)) for text in texts)
