@@ -204,7 +204,10 @@ class Conversation:
                     return
                 self._asked = now
                 if self._turn is None:
-                    self._owed = now if text else None
+                    if text:
+                        self._owed = now
+                    else:
+                        self._expect_nothing()
                     self._enter("thinking" if text or self._calls else "listening")
             case ev.BargeIn(phase):
                 self._barge_in(phase, now)
@@ -429,7 +432,7 @@ class Conversation:
         elif turn is not None and turn is not self._turn:
             self._next.remove(turn)
         elif self._turn is turn:
-            self._owed = None
+            self._expect_nothing()
             if turn is None:
                 self._enter("listening")
             else:
@@ -438,7 +441,8 @@ class Conversation:
     def _stop(self, now: float) -> None:
         """End whatever is being said or prepared."""
         preparing = self._owed is not None or bool(self._calls)
-        self._owed, self._cited = None, ()
+        self._expect_nothing()
+        self._cited = ()
         self._calls.clear()
         for turn in self._next:
             self._out.append(ev.CancelReply(turn.reply, 0.0, ""))
@@ -448,6 +452,12 @@ class Conversation:
         elif preparing:
             self._out.append(ev.CancelReply(None, 0.0, ""))
             self._enter("listening")
+
+    def _expect_nothing(self) -> None:
+        """The reply that the user waits for will not begin, and no other one has the number that was its."""
+        if self._owed is not None:
+            self._owed = None
+            self._turns += 1
 
     def _end(self, turn: Turn, now: float, interrupted: bool) -> None:
         received = turn.samples / self.media.rate

@@ -238,6 +238,26 @@ def test_interruption_before_the_reply_began_cancels_what_is_being_prepared() ->
     assert only(log, ev.CancelReply) == [ev.CancelReply(None, 0.0, "")]
 
 
+@pytest.mark.parametrize(
+    "instead",
+    [
+        ev.UserText("And your name?"),
+        ev.Interrupt(),
+        ev.UserInterrupts(),
+        ev.UserSaid(""),
+        ev.ReplyFailed("AGENT_FAILED", "It failed."),
+    ],
+)
+def test_no_other_reply_has_the_number_of_one_that_never_began(instead: ev.Event) -> None:
+    conversation = Conversation()
+    conversation.feed(ev.UserText("How are you?"), 0.0)
+    assert conversation.next_turn == 1
+    conversation.feed(instead, 0.1)
+    assert conversation.next_turn == 2
+    conversation.feed(ev.ReplyStarted("a"), 0.2)
+    assert conversation.wants(2)
+
+
 def test_an_interruption_when_nothing_is_said_is_harmless() -> None:
     talk = Conversation()
     assert talk.feed(ev.Interrupt(), 0.0) == []

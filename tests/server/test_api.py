@@ -185,8 +185,9 @@ def test_a_recording_is_answered(http: httpx2.Client, kind: str, body: bytes) ->
 
 def test_a_recording_interrupts_as_a_text_does() -> None:
     fed: list[ev.Event] = []
-    talk = SimpleNamespace(seat=SimpleNamespace(session=SimpleNamespace(feed=fed.append)))
-    asyncio.run(hear(cast(Talk, talk), bytes(48_000), 16_000))
+    session = SimpleNamespace(feed=fed.append, next_turn=3)
+    talk = SimpleNamespace(seat=SimpleNamespace(session=session))
+    assert asyncio.run(hear(cast(Talk, talk), bytes(48_000), 16_000)) == 3
     sound = [ev.UserAudio(bytes(32_000)), ev.UserAudio(bytes(16_000))]
     assert fed == [ev.Interrupt(), ev.MicOn(16_000, hands_free=False), *sound, ev.MicOff()]
 
@@ -199,12 +200,23 @@ def test_of_two_callers_that_wait_the_second_interrupts_the_first() -> None:
         ev.StateChanged("listening"),
         ev.UserTurn(2, "What is your name?"),
         ev.StateChanged("thinking"),
-        ev.TurnStarted(1, "Mia."),
+        ev.TurnStarted(2, "Mia."),
     ]
     for event in happened:
         first.put(event)
     assert first.done.is_set()
     assert (first.text, first.turn, first.interrupted) == ("Hello", None, True)
+
+
+def test_texts_at_once_have_replies_of_their_own(http: httpx2.Client) -> None:
+    id = create(http)["session_id"]
+
+    async def all_at_once() -> list[str]:
+        async with httpx2.AsyncClient(base_url=http.base_url, timeout=WAIT) as client:
+            posts = [client.post(f"/sessions/{id}/text", json={"text": f"Number {k}"}) for k in range(6)]
+            return [answer.json()["turn_id"] for answer in await asyncio.gather(*posts)]
+
+    assert sorted(asyncio.run(all_at_once())) == [f"turn_{k}" for k in range(1, 7)]
 
 
 def test_there_is_nothing_to_say(http: httpx2.Client) -> None:

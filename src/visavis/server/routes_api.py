@@ -252,13 +252,13 @@ class ApiRoutes:
         """Say something in writing. The reply streams, or with `wait` is the answer of this call."""
         session = talk.seat.session
         if not wait:
-            reply = turn_id(session.next_turn)
             session.feed(ev.UserText(said.text, echo=True))
-            return JSONResponse({"turn_id": reply}, 202)
+            return JSONResponse({"turn_id": turn_id(session.next_turn)}, 202)
         with taking_all(talk) as collector:
             session.feed(ev.UserText(said.text, echo=True))
+            turn = session.next_turn
             await collector.wait()
-        return _whole(talk, collector)
+        return _whole(talk, turn, collector)
 
     async def audio(
         self, request: Request, talk: Annotated[Talk, Depends(_talk_of)], wait: Waits = False
@@ -275,16 +275,15 @@ class ApiRoutes:
         async with talk.hearing:
             if wait:
                 with taking_all(talk) as collector:
-                    await hear(talk, pcm, rate)
+                    turn = await hear(talk, pcm, rate)
                     await collector.wait()
-                return _whole(talk, collector)
-            reply = turn_id(talk.seat.session.next_turn)
+                return _whole(talk, turn, collector)
             with following(talk, Understanding()) as understanding:
-                await hear(talk, pcm, rate)
+                turn = await hear(talk, pcm, rate)
                 await understanding.wait()
         if understanding.problem is not None:
             raise ApiError(understanding.problem.code, understanding.problem.message)
-        return JSONResponse({"turn_id": reply, "transcript": understanding.text}, 202)
+        return JSONResponse({"turn_id": turn_id(turn), "transcript": understanding.text}, 202)
 
     # -- following -----------------------------------------------------------------------------------------
     async def avatar(
@@ -382,12 +381,13 @@ def _known(request: Request, avatar: str) -> str:
     return avatar
 
 
-def _whole(talk: Talk, collector: Collector) -> Response:
+def _whole(talk: Talk, turn: int, collector: Collector) -> Response:
+    """The reply; `turn` is what it would have been if it had begun."""
     if collector.problem is not None:
         raise ApiError(collector.problem.code, collector.problem.message)
     ended = collector.reply
     body = {
-        "turn_id": turn_id(talk.seat.session.next_turn if ended is None else ended.turn),
+        "turn_id": turn_id(turn if ended is None else ended.turn),
         "transcript": collector.text,
         "text": "" if ended is None else ended.text,
         "audio": base64.b64encode(_wav(bytes(collector.pcm), talk.media.rate)).decode(),
