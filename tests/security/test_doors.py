@@ -23,6 +23,7 @@ from tests.vtime import run
 from visavis.deploy import stage_server
 from visavis.deploy.stage_server import StageServer
 from visavis.security.callers import Caller
+from visavis.security.users import hashed
 from visavis.server import frames_socket
 from visavis.server.app import create_app
 from visavis.server.auth import Auth
@@ -35,7 +36,7 @@ KEY = "0123456789abcdef" * 4
 PAGE = "https://shop.example"
 SETTINGS = {
     "agent": "scripted",
-    "auth": {"enabled": True, "secret_key": KEY, "admins": ["boss"]},
+    "auth": {"enabled": True, "secret_key": KEY, "users": {"boss": hashed("right")}, "admins": ["boss"]},
     "face": {"engine": "energy"},
     "limits": {"requests_per_minute": 0},
     "server": {"cors_origins": [PAGE], "host": "0.0.0.0"},

@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+from argon2 import PasswordHasher
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -22,6 +23,7 @@ from visavis.server.middleware_auth import BURST_SECONDS, AuthMiddleware
 from visavis.settings import Settings
 
 KEY, OTHER = "k" * 32, "o" * 32
+USERS = {"boss": PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("right")}
 PAGE = "https://shop.example"
 
 
@@ -38,7 +40,7 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def auth_with(**given: Any) -> Auth:
-    auth = {"enabled": True, "secret_key": KEY, "admins": ["boss"]} | given.pop("auth", {})
+    auth = {"enabled": True, "secret_key": KEY, "users": USERS, "admins": ["boss"]} | given.pop("auth", {})
     server = {"cors_origins": [PAGE, "https://*.shop.example"], "host": "0.0.0.0"}
     return Auth(Settings.model_validate({"auth": auth, "server": server, **given}))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from argon2 import PasswordHasher
 from dotenv import dotenv_values
 from tools.settings_tables import DOCUMENT, written
 
@@ -127,6 +128,17 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         load_settings({}, Path("nowhere.yaml"), {}, tmp_path)
     assert problems(error) == [f"{tmp_path / 'nowhere.yaml'}: there is no such file"]
+
+
+def test_administrators_are_users(tmp_path: Path) -> None:
+    known = f"ann:{PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash('right')}"
+    settings = load_settings({}, None, {"AUTH_USERS": known, "AUTH_ADMINS": "ann"}, tmp_path)
+    assert settings.auth.admins == ("ann",)
+    (problem,) = failing(tmp_path, {"AUTH_USERS": known, "AUTH_ADMINS": "ann,anne"})
+    assert problem.endswith("auth.admins is 'ann,anne' but must be names of auth.users, and there is no anne")
+    assert len(failing(tmp_path, {"AUTH_ADMINS": "ann"})) == 1
+    (problem,) = failing(tmp_path, {"AUTH_USERS": "ann:right", "AUTH_ADMINS": "ann"})
+    assert "argon2" in problem
 
 
 def test_secrets_are_neither_shown_nor_printed(tmp_path: Path) -> None:

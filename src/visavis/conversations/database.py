@@ -16,6 +16,7 @@ import platformdirs
 from visavis.conversations import Entry, Record
 from visavis.errors import VisavisError
 from visavis.events import Source, Word
+from visavis.folders import obstacle
 from visavis.settings import ConversationSettings
 
 VERSION = 1
@@ -73,7 +74,16 @@ def opened(path: Path) -> Iterator[Database]:
         connection.close()
 
 
-def _unusable(path: Path, error: Exception) -> VisavisError:
+def check(path: Path) -> None:
+    """Raises `VisavisError` when the database at `path` cannot be used, or made; makes none."""
+    if path.exists():
+        with opened(path):
+            return
+    if why := obstacle(path.parent):
+        raise _unusable(path, why)
+
+
+def _unusable(path: Path, error: Exception | str) -> VisavisError:
     return VisavisError(
         "STORE_FAILED",
         f"Conversations cannot be kept in {path}: {error}. Set conversations.path to another file.",
@@ -96,7 +106,8 @@ class Database:
         if version not in (0, VERSION):
             raise sqlite3.DatabaseError(f"it is of version {version}, this program knows {VERSION}")
         connection.executescript(_TABLES)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        if version != VERSION:
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
     # -- writing -----------------------------------------------------------------------------------------
     @contextmanager

@@ -23,6 +23,7 @@ from prometheus_client.core import Metric
 
 import visavis
 from visavis.errors import VisavisError
+from visavis.folders import obstacle
 from visavis.metrics import counter, gauge
 from visavis.recording import ENDING, FORMAT, INPUTS
 from visavis.recording.lines import encode
@@ -103,17 +104,12 @@ class Folder:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Write until the end. Raises `VisavisError` when the folder cannot be used."""
+        self.check()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.path, os.W_OK | os.X_OK):
-                raise PermissionError(None, "it is not writable")
             self.purge()
         except OSError as error:
-            raise VisavisError(
-                "RECORDING_FAILED",
-                f"Sessions cannot be recorded in {self.path}: {error.strerror}. "
-                "Set recording.folder to another folder.",
-            ) from error
+            raise self._unusable(error.strerror) from error
         thread = Thread(target=self._run, name="recording", daemon=True)
         thread.start()
         try:
@@ -121,6 +117,17 @@ class Folder:
         finally:
             self._stop.set()
             thread.join(CLOSING)
+
+    def check(self) -> None:
+        """Raises `VisavisError` when the folder cannot be used, or made; makes nothing."""
+        if why := obstacle(self.path):
+            raise self._unusable(why)
+
+    def _unusable(self, why: str | None) -> VisavisError:
+        return VisavisError(
+            "RECORDING_FAILED",
+            f"Sessions cannot be recorded in {self.path}: {why}. Set recording.folder to another folder.",
+        )
 
     def record(
         self, session: str, at: float, facts: Mapping[str, Any]

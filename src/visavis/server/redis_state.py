@@ -128,10 +128,7 @@ class RedisState:
         try:
             await self._meet()
         except GONE as error:
-            raise ConfigurationError(
-                f"cluster.redis: there is no Redis that answers at that address ({_told(error)}); "
-                "start it, or leave VISAVIS_REDIS_URL empty to have a server on its own"
-            ) from None
+            raise _nobody(error) from None
 
     async def _listen(self) -> None:
         """Hear what others revoke, and say what there is here. Raises when Redis is gone."""
@@ -262,6 +259,24 @@ def connected(url: str, *, decode: bool, timeout: float | None = None) -> Redis:
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)
+
+
+async def check(url: str) -> None:
+    """Raises `ConfigurationError` when no Redis answers there."""
+    redis = connected(url, decode=True)
+    try:
+        await redis.time()
+    except GONE as error:
+        raise _nobody(error) from None
+    finally:
+        await redis.aclose()
+
+
+def _nobody(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"cluster.redis: there is no Redis that answers at that address ({_told(error)}); "
+        "start it, or leave VISAVIS_REDIS_URL empty to have a server on its own"
+    )
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import os
@@ -19,7 +20,9 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visavis.conversations import database
 from visavis.errors import ConfigurationError, VisavisError, for_people
+from visavis.recording.folder import open_folder
 from visavis.server.app import create_app
 from visavis.server.draining import drained
 from visavis.server.protocol import Protocol, http_protocol
@@ -150,9 +153,18 @@ class Server(uvicorn.Server):
 
 
 def check(settings: Settings) -> None:
-    """Raise what would keep a server from starting, as far as settings and the files that they name tell."""
+    """Raise what would keep a server from starting, as far as can be told without loading a model: settings,
+    files and folders, Redis. Writes nothing."""
     create_app(settings)
     _tls(settings.server)
+    if (recordings := open_folder(settings)) is not None:
+        recordings.check()
+    if settings.conversations.store != "off":
+        database.check(database.path_of(settings.conversations))
+    if settings.redis:
+        from visavis.server import redis_state  # an extra that is needed only now
+
+        asyncio.run(redis_state.check(settings.redis))
 
 
 class Startup:

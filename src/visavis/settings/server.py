@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from visavis.settings.values import (
     HomePath,
@@ -70,6 +70,14 @@ class AuthSettings(Section):
     """Names, and the argon2 hashes of their passwords (`visavis password`)."""
     admins: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     """Those of the users who may see and end every session."""
+
+    @field_validator("admins")
+    @classmethod
+    def _of_the_users(cls, admins: tuple[str, ...], told: ValidationInfo) -> tuple[str, ...]:
+        users = told.data.get("users")
+        if users is not None and (strangers := [name for name in admins if name not in users]):
+            raise ValueError(f"must be names of auth.users, and there is no {', '.join(strangers)}")
+        return admins
 
 
 class LimitSettings(Section):
