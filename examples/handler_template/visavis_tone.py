@@ -23,13 +23,24 @@ class Options(BaseModel):
     hertz: float = Field(220.0, ge=50, le=2000)
 
 
+def check(settings: Settings) -> None:
+    """What is wrong with the options, if something is: `visavis config check` asks for that, and so does the
+    start, before anything is loaded. A handler can do without."""
+    _options(settings)
+
+
 def load(settings: Settings) -> Tone:
     """Initialise: everything that takes time or can go wrong, once, before anybody is let in."""
+    return Tone(_options(settings).hertz)
+
+
+def _options(settings: Settings) -> Options:
     try:
-        options = Options(**settings.options.get("tts", {}))
+        return Options(**settings.options.get("tts", {}))
     except ValidationError as error:
-        raise ConfigurationError(f"pipeline.tts: {error.errors()[0]['msg']}.") from None
-    return Tone(options.hertz)
+        problem = error.errors()[0]
+        option = ".".join(map(str, ("pipeline", "tts", *problem["loc"])))
+        raise ConfigurationError(f"{option}: {problem['msg']}.") from None
 
 
 class Tone:

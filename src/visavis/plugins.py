@@ -25,12 +25,16 @@ def load(group: str, name: str, settings: Settings) -> Any:
 
 
 def check(settings: Settings) -> None:
-    """Find every plug-in that `settings` chooses, without loading a model. Raises as `find` does."""
+    """Find every plug-in that `settings` chooses, without loading a model, and have each look at what it is
+    told: by a function `check(settings)` in the module of its `load`, if there is one. Raises as `find` does,
+    and what such a function raises."""
     chosen = {"agents": settings.agent, "faces": settings.face.engine}
     if settings.agent == "embedded":
         chosen |= settings.stages.model_dump()
     for group, name in chosen.items():
-        find(group, name)
+        own = getattr(inspect.getmodule(find(group, name)), "check", None)
+        if own is not None:
+            own(settings)
 
 
 async def close(engine: object) -> None:

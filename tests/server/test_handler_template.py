@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.process import server
+from typer.testing import CliRunner
 
 from visavis import plugins
+from visavis.cli.main import app
 from visavis.errors import ConfigurationError
 from visavis.settings import Settings
 
@@ -74,8 +76,20 @@ def test_a_server_speaks_with_it_and_shows_what_it_takes(tmp_path: Path) -> None
 
 def test_a_wrong_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(TEMPLATE))
-    with pytest.raises(ConfigurationError, match=r"pipeline.tts: Extra inputs"):
+    with pytest.raises(ConfigurationError, match=r"pipeline\.tts\.pitch: Extra inputs"):
         plugins.load("tts", "visavis_tone:load", Settings(options={"tts": {"pitch": 1}}))
+
+
+def test_a_wrong_option_is_found_without_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TEMPLATE))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "visavis.yaml"
+    file.write_text('pipeline: {tts: {handler: "visavis_tone:load", hertz: 180}}')
+    assert CliRunner().invoke(app, ["config", "check"]).exit_code == 0
+    file.write_text('pipeline: {tts: {handler: "visavis_tone:load", hertz: 9}}')
+    wrong = CliRunner().invoke(app, ["config", "check"])
+    assert wrong.exit_code == 2
+    assert "pipeline.tts.hertz: Input should be greater" in " ".join(wrong.stderr.split())
 
 
 @pytest.mark.parametrize("name", ["close", "aclose"])

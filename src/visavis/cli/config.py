@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from visavis import plugins
 from visavis.configuration import Setting, explain, load_settings
 from visavis.console import readable_errors
 
@@ -41,11 +42,13 @@ def check(config: ConfigOption = None) -> None:
     """Check the configuration without starting anything; exit 2 when it cannot work."""
     from visavis.server import run  # which takes a second
 
-    settings = _explained(config)
+    explained = _explained(config)
     with readable_errors(debug=False):
-        run.check(load_settings({}, config, os.environ, Path.cwd()))
-    given = [setting for setting in settings if setting.given]
-    typer.echo(f"The configuration is sound: {_count(given)} of {len(settings)} settings given.")
+        settings = load_settings({}, config, os.environ, Path.cwd())
+        plugins.check(settings)
+        run.check(settings)
+    given = [setting for setting in explained if setting.given]
+    typer.echo(f"The configuration is sound: {_count(given)} of {len(explained)} settings given.")
 
 
 def _explained(config: Path | None) -> list[Setting]:
