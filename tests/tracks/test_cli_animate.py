@@ -93,7 +93,8 @@ def test_nothing_is_overwritten_that_was_given(film: Path) -> None:
     ("arguments", "reason"),
     [
         (["missing.wav", "face.csv"], "Cannot read missing.wav"),
-        (["film.mp4", "face.fbx"], "can be written as"),
+        (["film.mp4", "face.fbx"], "can be written as .json, .jsonl, .npz, .csv, .glb, or as a video: .mp4"),
+        (["film.mp4", ".csv"], ".csv is only the end of a name; a whole one is face.csv."),
         (["film.mp4", "face.csv", "--fps", "0"], "0 frames a second: choose 1 to 120"),
         (["film.mp4", "face.csv", "--engine", "phonemes"], "choose one that listens"),
         (["film.mp4", "face.csv", "--engine", "nobody"], "nobody"),

@@ -100,8 +100,8 @@ def test_options_change_what_is_seen() -> None:
         (["a.webm", "--h264"], "only an .mp4"),
         (["a.mp4", "--avatar", "nobody"], "nobody"),
         (["a.mp4", "--background", "pink elephants"], "pink elephants"),
-        (["a.wav", "--size", "64x64"], "--size is only for a video"),
-        (["a.wav", "--h264"], "--h264 is only for a video"),
+        (["a.wav", "--size", "64x64", "--h264"], "only for a video (.mp4, .webm, .gif): --size and --h264."),
+        ([".mp4"], ".mp4 is only the end of a name; a whole one is face.mp4."),
         (["nowhere/a.mp4"], "no folder nowhere"),
     ],
 )
@@ -127,5 +127,7 @@ def test_a_recording_is_spoken_in_time(tmp_path: Path) -> None:
     heard = decode(Path("film.webm"))[2]
     assert abs(shift(heard, speech.repeat(2).astype(np.float64))) < 48
     assert "would overwrite" in run("animate", "film.webm", "film.webm", code=2)
-    assert "only a .glb" in run("animate", "speech.mp3", "a.mp4", "--into", "speech.mp3", code=2)
-    assert "--avatar is only for a video" in run("animate", "speech.mp3", "a.csv", "--avatar", "pip", code=2)
+    own = run("animate", "speech.mp3", "a.mp4", "--into", "me.glb", code=2)
+    assert "--into is only for a .glb; whose face is in a video says --avatar me.glb." in own
+    avatar = run("animate", "speech.mp3", "a.csv", "--avatar", "pip", code=2)
+    assert "only for a video (.mp4, .webm, .gif): --avatar." in avatar

@@ -19,6 +19,7 @@ from visavis.errors import VisavisError
 from visavis.settings import Settings
 from visavis.track import Track
 from visavis.track_stats import stats, table
+from visavis.video.files import CONTAINERS
 
 LONGEST_FILE = 1_000_000
 """Characters that are read of a transcript, more than can be aligned."""
@@ -96,6 +97,9 @@ def saver(source: Path, out: Path, head: Path | None) -> Callable[[Track], None]
     keep(source, out)
     if head is not None:
         keep(head, out)
+    if out.suffix.lower() not in (tracks := (*exports.WRITERS, exports.HEADS)):
+        kinds = f"{', '.join(tracks)}, or as a video: {', '.join(CONTAINERS)}"
+        raise VisavisError("BAD_FORMAT", f"{out}: a face can be written as {kinds}.")
     if not out.parent.is_dir():
         raise VisavisError("CANNOT_WRITE", f"Cannot write {out}: there is no folder {out.parent}.")
     write = exports.writer(out, head)

@@ -35,13 +35,17 @@ class Look:
 
 def is_video(out: Path, into: Path | None = None, **only_for_videos: object) -> bool:
     """Whether `out` is a video. Raises `VisavisError` for options that go with the other kind of file."""
+    if out.name.startswith(".") and not out.suffix:
+        named = out.with_name(f"face{out.name}")
+        raise VisavisError("BAD_FORMAT", f"{out} is only the end of a name; a whole one is {named}.")
     if out.suffix.lower() in CONTAINERS:
         if into is not None:
-            raise VisavisError("BAD_FORMAT", f"{out}: only a .glb has a head in it; --avatar is for videos.")
+            message = f"{out}: --into is only for a .glb; whose face is in a video says --avatar {into}."
+            raise VisavisError("BAD_FORMAT", message)
         return True
-    given = [name for name, value in only_for_videos.items() if value]
+    given = " and ".join(f"--{name}" for name, value in only_for_videos.items() if value)
     if given:
-        raise VisavisError("BAD_FORMAT", f"{out}: --{given[0]} is only for a video: {', '.join(CONTAINERS)}.")
+        raise VisavisError("BAD_FORMAT", f"{out}: only for a video ({', '.join(CONTAINERS)}): {given}.")
     return False
 
 
