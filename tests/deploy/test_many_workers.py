@@ -20,6 +20,12 @@ from visavis.server.workers import check
 from visavis.settings import Settings
 
 KEY = "k" * 32
+NO_AGENT = """
+from visavis.errors import VisavisError
+
+def load(settings):
+    raise VisavisError("GONE", "The sky is gone.")
+"""
 PATIENCE = 60.0
 
 
@@ -49,6 +55,33 @@ def test_where_the_others_reach_a_server() -> None:
     told["server"] = {"ssl_certfile": "/chain.pem"}
     with pytest.raises(ConfigurationError, match=r"cluster\.address is not set: servers that speak TLS"):
         address_of(Settings.model_validate(told), 9000)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"VISAVIS_REDIS_URL": "redis://127.0.0.1:9/0"}, "cluster.redis: there is no Redis"),
+        ({"AUTH_SECRET_KEY": ""}, "auth.secret_key is not"),
+        ({"AGENT_TYPE": "sky:load"}, "The sky is gone"),
+    ],
+)
+@needs_redis
+def test_what_keeps_them_from_starting_is_said_without_a_traceback(wrong: dict[str, str], said: str) -> None:
+    with TemporaryDirectory(prefix="visavis-") as name, redis_server(Path(name)) as redis:
+        told = {"VISAVIS_REDIS_URL": redis.url, "AUTH_SECRET_KEY": KEY, "AGENT_TYPE": "scripted", **wrong}
+        (Path(name) / "sky.py").write_text(NO_AGENT)
+        with (
+            pytest.raises(AssertionError, match="did not start") as refused,
+            server(
+                Path(name),
+                ("serve", "--workers", "2"),
+                VISAVIS_FACE__ENGINE="energy",
+                PYTHONPATH=name,
+                **told,
+            ),
+        ):
+            pass
+    assert said in str(refused.value) and "Traceback" not in str(refused.value)
 
 
 @pytest.fixture

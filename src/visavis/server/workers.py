@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 
 import structlog
+import typer
 
 from visavis import logs
 from visavis.console import readable_errors
@@ -52,6 +54,7 @@ class Crew:
 
     def serve(self, count: int) -> None:
         """Serve with `count` processes until a signal. Raises `VisavisError` when one does not start."""
+        run.check(self.settings)  # what is wrong is said once, and not by each of them
         with ExitStack() as end:
             for sign in (signal.SIGTERM, signal.SIGINT):
                 end.callback(signal.signal, sign, signal.signal(sign, self._stop))
@@ -61,8 +64,9 @@ class Crew:
                 for place, (process, _) in enumerate(self._crew):
                     if not process.is_alive() and not self.stopping:
                         self._replace(place, process)
-        if failed := [process for process, _ in self._crew if process.exitcode]:
-            raise VisavisError("WORKER_FAILED", f"A worker ended with {failed[0].exitcode}; see above.")
+        ended = (process.exitcode for process, _ in self._crew)
+        if failed := [code for code in ended if code not in (0, -signal.SIGTERM)]:
+            raise VisavisError("WORKER_FAILED", f"A worker ended with {failed[0]}; see above.")
 
     def _start(self, *, first: bool) -> tuple[SpawnProcess, Event]:
         server = self.settings.server.model_copy(
@@ -97,8 +101,11 @@ def _work(settings: Settings, sock: socket.socket, ready: Event) -> None:
         os.setpgrp()  # Ctrl-C is for the crew, which tells us
     _end_with_the_crew()
     logs.set_up(settings.logs, debug=settings.debug)
-    with readable_errors(debug=settings.debug), run.bind(settings.server.host, 0) as own:
-        run.run(settings, sock, own=own, on_ready=ready.set)
+    try:
+        with readable_errors(debug=settings.debug), run.bind(settings.server.host, 0) as own:
+            run.run(settings, sock, own=own, on_ready=ready.set)
+    except typer.Exit as end:  # which is a command's
+        sys.exit(end.exit_code)
 
 
 def _end_with_the_crew() -> None:
