@@ -1,35 +1,46 @@
 """Asks one question over the widget dialect and saves the answer: sound as WAV, face as JSON.
 
-.venv/bin/python examples/ask.py "Tell me a joke." answer.wav
+.venv/bin/python examples/ask.py "Tell me a joke." answer.wav [ws://localhost:8080/ws]
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import json
 import sys
 import wave
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+Answer = tuple[bytes, list[dict[str, float]]]
+"""PCM16 at 24 kHz, and 30 faces a second: 52 weights by name."""
 
 
-async def ask(question: str, out: Path, url: str = "ws://localhost:8080/ws") -> None:
+async def ask(question: str, url: str) -> Answer:
     pcm, face = b"", []
     async with connect(url) as socket:
         await socket.send(json.dumps({"type": "text", "data": question, "userId": "me"}))
         async for raw in socket:
-            message = json.loads(raw)
+            message: dict[str, Any] = json.loads(raw)
             if message["type"] == "sync_frame":
                 pcm += base64.b64decode(message["audio"])
                 face.append(message["weights"])
             elif message["type"] == "transcript_done":
                 print(message["text"])
-                break
+                return pcm, face
             elif message["type"] == "error":
                 sys.exit(message["message"])
-    with wave.open(str(out), "wb") as sound:
+    sys.exit(f"{url} has ended the conversation.")
+
+
+def save(answer: Answer, out: Path) -> None:
+    pcm, face = answer
+    with out.open("wb") as file, wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(24_000)
@@ -37,5 +48,20 @@ async def ask(question: str, out: Path, url: str = "ws://localhost:8080/ws") -> 
     out.with_suffix(".json").write_text(json.dumps({"fps": 30, "frames": face}))
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Ask one question and save the answer.")
+    parser.add_argument("question")
+    parser.add_argument("out", type=Path, help="a .wav; the face goes beside it as .json")
+    parser.add_argument("url", nargs="?", default="ws://localhost:8080/ws")
+    given = parser.parse_args()
+    if given.out.suffix != ".wav" or not given.out.parent.is_dir():
+        parser.error(f"{given.out} must be a .wav in a folder that exists")
+    try:
+        answer = asyncio.run(ask(given.question, given.url))
+    except (OSError, WebSocketException) as error:
+        sys.exit(f"There is no Visavis at {given.url} ({error}). Start one: visavis")
+    save(answer, given.out)
+
+
 if __name__ == "__main__":
-    asyncio.run(ask(sys.argv[1], Path(sys.argv[2])))
+    main()

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import struct
+import sys
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -56,4 +57,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except OSError as error:
+        sys.exit(f"Cannot listen on port 9000: {error.strerror}.")
+    except KeyboardInterrupt:
+        pass

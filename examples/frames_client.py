@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import json
@@ -13,17 +14,24 @@ from pathlib import Path
 
 import simplejpeg
 from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
+from visavis.errors import VisavisError
 from visavis.video.files import check, write_video
+
+FPS = 25
+"""As every server sends in this dialect."""
 
 
 async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> None:
+    check(out, FPS)
     jpegs: list[bytes] = []
     pcm = b""
     async with connect(url, max_size=None) as socket:
-        config = json.loads(await socket.recv())["config"]
-        fps, rate = config["fps"], config["sample_rate"]
-        check(out, fps)
+        hello = json.loads(await socket.recv())
+        if hello["type"] != "connection_established":
+            raise VisavisError("REFUSED", hello.get("message") or f"{url} is not the dialect of frames.")
+        fps, rate = hello["config"]["fps"], hello["config"]["sample_rate"]
         await socket.send(json.dumps({"type": "text_input", "text": question}))
         async for raw in socket:
             message = json.loads(raw)
@@ -35,7 +43,7 @@ async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> N
             elif message["type"] == "stream_end":
                 break
             elif message["type"] == "error":
-                sys.exit(message["message"])
+                raise VisavisError(message["code"], message["message"])
     step = rate // fps * 2
     frames = (
         (simplejpeg.decode_jpeg(jpeg), pcm[k * step : (k + 1) * step].ljust(step, b"\0"))
@@ -44,5 +52,19 @@ async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> N
     await asyncio.to_thread(write_video, out, frames, fps, rate)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Ask a question and save the answer as a video.")
+    parser.add_argument("question")
+    parser.add_argument("out", type=Path, help=".mp4, .webm or .gif")
+    parser.add_argument("url", nargs="?", default="ws://localhost:8080/")
+    given = parser.parse_args()
+    try:
+        asyncio.run(save(given.question, given.out, given.url))
+    except VisavisError as error:
+        sys.exit(str(error))
+    except (OSError, WebSocketException) as error:
+        sys.exit(f"There is no Visavis at {given.url} ({error}). Start one: visavis")
+
+
 if __name__ == "__main__":
-    asyncio.run(save(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
+    main()

@@ -29,8 +29,10 @@ public sealed class VisavisFace : MonoBehaviour
     void Start()
     {
         sound = GetComponent<AudioSource>();
+        if (track == null || sound.clip == null)
+            throw new InvalidOperationException("Give the component a track (.json) and its AudioSource the speech.");
         face = JsonConvert.DeserializeObject<Track>(track.text);
-        if (face.format != "visavis-track" || face.version != 1)
+        if (face?.format != "visavis-track" || face.version != 1)
             throw new FormatException($"{track.name} is not a face track, version 1.");
         var columns = new Dictionary<string, int>();
         for (int column = 0; column < face.names.Length; column++)
@@ -39,6 +41,8 @@ public sealed class VisavisFace : MonoBehaviour
             for (int shape = 0; shape < mesh.sharedMesh.blendShapeCount; shape++)
                 if (columns.TryGetValue(Plain(mesh.sharedMesh.GetBlendShapeName(shape)), out int column))
                     moves.Add((mesh, shape, column));
+        if (moves.Count == 0)
+            Debug.LogWarning("None of the meshes has ARKit blendshapes: nothing will move.", this);
         sound.Play();
     }
 

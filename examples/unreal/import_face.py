@@ -7,11 +7,14 @@ py import_face.py /path/Mia.csv
 """
 
 import sys
+from pathlib import Path
 
 import unreal  # type: ignore[import-not-found]  # only there inside the editor
 
 FOLDER = "/Game/Visavis"
 
+if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+    raise SystemExit(f"py import_face.py /path/Mia.csv: there is no file {' '.join(sys.argv[1:])!r}")
 task = unreal.AssetImportTask()
 task.filename = sys.argv[1]
 task.destination_path = FOLDER

@@ -51,6 +51,9 @@ def test_a_browser_holds_a_conversation_over_webrtc(listening: Server, spoken: C
             lambda url: "/webrtc.html" in url,
             lambda route: route.fulfill(path=EXAMPLE, content_type="text/html"),
         )
+        page.goto(f"{listening.http}/webrtc.html?server=http://127.0.0.1:9")
+        page.get_by_role("button", name="Talk").click()
+        page.get_by_text("http://127.0.0.1:9 cannot be reached: is it running").wait_for()
         page.goto(f"{listening.http}/webrtc.html?server={listening.http}")
         page.get_by_role("button", name="Talk").click()
         page.wait_for_function("document.querySelector('video').currentTime > 0.5")

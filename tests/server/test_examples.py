@@ -1,0 +1,43 @@
+"""The examples that are programs: what is wrong is one sentence."""
+
+from __future__ import annotations
+
+import runpy
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("example", ["ask.py", "frames_client.py"])
+@pytest.mark.parametrize(
+    ("out", "url", "reason"),
+    [
+        ("answer.xyz", "ws://127.0.0.1:{port}/", "answer.xyz"),
+        ("nowhere/answer{suffix}", "ws://127.0.0.1:{port}/", "nowhere"),
+        ("answer{suffix}", "ws://127.0.0.1:{port}/", "There is no Visavis at ws://127.0.0.1:{port}/"),
+        ("answer{suffix}", "http://127.0.0.1:{port}/", "There is no Visavis at http://127.0.0.1:{port}/"),
+    ],
+)
+def test_a_client_without_a_server_or_with_a_wrong_file(
+    example: str,
+    out: str,
+    url: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and nobody listens
+        known = {"port": nobody.getsockname()[1], "suffix": {"ask.py": ".wav"}.get(example, ".mp4")}
+        arguments = [text.format(**known) for text in ("Hello", out, url)]
+        monkeypatch.setattr(sys, "argv", [example, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLES / example), run_name="__main__")
+    assert reason.format(**known) in f"{ended.value.code} {capsys.readouterr().err}"
+    assert list(tmp_path.iterdir()) == []
