@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 import struct
-import sys
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -57,9 +56,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main())
-    except OSError as error:
-        sys.exit(f"Cannot listen on port 9000: {error.strerror}.")
-    except KeyboardInterrupt:
-        pass
+    asyncio.run(main())
