@@ -27,6 +27,8 @@ from visavis.conversations.store import open_store
 from visavis.errors import VisavisError
 from visavis.exports.glb import Head
 from visavis.faces.animator import Animator
+from visavis.faces.process import FaceProcess
+from visavis.faces.process import load as load_faces
 from visavis.faces.speech_face import Faces
 from visavis.knowledge.knowledge import Knowledge
 from visavis.knowledge.knowledge import load as load_knowledge
@@ -81,7 +83,7 @@ def create_app(
         agent, faces, library = await _load(settings)
         store, recordings = open_store(settings), open_folder(settings)
         with (
-            closing(Animator(Lane("face"), another=partial(Lane, "face"))) as animator,
+            closing(_animator(faces)) as animator,
             drawing_threads() as drawing,
             nullcontext() if store is None else store.running(),
             nullcontext() if recordings is None else recordings.running(),
@@ -161,7 +163,14 @@ def create_app(
     return app
 
 
-async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
+def _animator(faces: Faces | FaceProcess) -> Animator:
+    """A thread moves the faces, or asks their process to."""
+    if isinstance(faces, FaceProcess):
+        return Animator(Lane("face"), faces.move, faces.another)
+    return Animator(Lane("face"), another=partial(Lane, "face"))
+
+
+async def _load(settings: Settings) -> tuple[Any, Faces | FaceProcess, Knowledge | None]:
     """Load the agent, the face and what is to be known side by side."""
     loaded: dict[str, Any] = {}
 
@@ -169,9 +178,7 @@ async def _load(settings: Settings) -> tuple[Any, Faces, Knowledge | None]:
         loaded["agent"] = plugins.load("agents", settings.agent, settings)
 
     def faces() -> None:
-        began = time.monotonic()
-        loaded["faces"] = Faces.load(settings)
-        loaded["faces"].meter.warm_up = time.monotonic() - began
+        loaded["faces"] = load_faces(settings)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, agent)

@@ -13,6 +13,8 @@ from visavis.settings.values import HomePath, Section, listed, socket_address, w
 class FaceSettings(Section):
     engine: str = "net"
     """Moves the face for audio without phoneme times; speech with them is drawn exactly."""
+    process: bool = True
+    """`net`: in a process of its own, beside the server's."""
     life: bool = True
     """Blinks, gaze, brows and breathing on top of every engine."""
     model_path: HomePath | None = None
