@@ -3,7 +3,8 @@
     serve run visavis.deploy.ray:app            the server, everything in it
     serve run deploy/ray/visavis.yaml           the server and its models, each scaled by itself
 
-Replicas read their settings as the server does: from the environment and the files where they run.
+Replicas read their settings as the server does: from the environment and the files where they run. With
+`cluster.redis` they are servers that belong together: each has a port of its own besides, for the others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ except ImportError as error:
 
 
 def server(args: dict[str, Any]) -> serve.Application:
-    """The server. A conversation over a WebSocket stays with the replica that took it."""
+    """The server. A conversation stays with the replica that took it."""
     _nothing_else(args)
     return _deployment("server", _server)
 
@@ -47,8 +48,13 @@ def _deployment(name: str, build: Callable[[], Any]) -> serve.Application:
 def _server() -> Any:
     from visavis.configuration import load_settings
     from visavis.server.app import create_app
+    from visavis.server.side_door import open_side_door
 
-    return create_app(load_settings({}, None, os.environ, Path.cwd()))
+    settings = load_settings({}, None, os.environ, Path.cwd())
+    app = create_app(settings)
+    if settings.redis:
+        open_side_door(app, settings)
+    return app
 
 
 def _stage(kind: str) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 from rich.console import Console
@@ -90,8 +91,32 @@ def run(
     app = create_app(settings, recording)
     app.state.address = address_of(settings, (own or sock).getsockname()[1])
     application = Startup(app)
+
+    async def drain(hurry: Callable[[], bool]) -> None:
+        await drained(app.state.sessions, settings.server.drain_seconds, hurry)
+
+    def begin() -> None:
+        on_ready()
+        _ready(settings, page)
+
+    server = Server(listening(application, settings), begin, drain)
+    try:
+        server.run(sockets=[sock] if own is None else [sock, own])
+    except SystemExit:  # uvicorn's end when the application could not start
+        if application.failure is None:
+            raise
+    gc.unfreeze()  # so that native libraries see their objects go before they go themselves
+    gc.collect()
+    if application.failure is not None:
+        raise for_people(application.failure) or application.failure
+
+
+def listening(
+    application: ASGIApp, settings: Settings, lifespan: Literal["on", "off"] = "on"
+) -> uvicorn.Config:
+    """How it is served."""
     certificate, key = _tls(settings.server)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         application,
         http=http_protocol(settings.limits.upload_seconds + PATIENCE),
         ws=Protocol,
@@ -103,27 +128,9 @@ def run(
         server_header=False,
         ssl_certfile=certificate,
         ssl_keyfile=key,
-        lifespan="on",
+        lifespan=lifespan,
         timeout_graceful_shutdown=GRACE,
     )
-
-    async def drain(hurry: Callable[[], bool]) -> None:
-        await drained(app.state.sessions, settings.server.drain_seconds, hurry)
-
-    def begin() -> None:
-        on_ready()
-        _ready(settings, page)
-
-    server = Server(config, begin, drain)
-    try:
-        server.run(sockets=[sock] if own is None else [sock, own])
-    except SystemExit:  # uvicorn's end when the application could not start
-        if application.failure is None:
-            raise
-    gc.unfreeze()  # so that native libraries see their objects go before they go themselves
-    gc.collect()
-    if application.failure is not None:
-        raise for_people(application.failure) or application.failure
 
 
 class Server(uvicorn.Server):
