@@ -101,9 +101,12 @@ def test_when_it_is_gone_faces_are_neutral_and_when_it_is_back_they_move(
     monkeypatch.setattr(engine.mover, "_once", counted)
     assert turn() == 0.0 and turn() == 0.0
     assert next(calls) == remote.RemoteFace.tries, "the second turn waits for nothing"
+    (problem,) = face.status()["problems"]
+    assert "remote_stages.face" in problem
     with served(stage, int(address.rpartition(":")[2])):
         engine.mover._rests_until = 0.0
         assert turn() == lively
+        assert "problems" not in face.status()
     asyncio.run(plugins.close(engine))
 
 

@@ -111,6 +111,11 @@ class ContextEngine:
     def open(self, media: Media, seed: int) -> ContextStream:
         return ContextStream(self.mover, media, self._plan)
 
+    @property
+    def problem(self) -> str | None:
+        """Why the model could not be asked, if it could not."""
+        return getattr(self.mover, "problem", None)
+
     async def aclose(self) -> None:
         """Close the model."""
         await plugins.close(self.mover)

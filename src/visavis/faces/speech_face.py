@@ -64,7 +64,9 @@ class Faces:
         return TurnFace(engine, media, seed, timed, self._life, self.meter)
 
     def status(self) -> dict[str, Any]:
-        return {"engine": self._engine.name, "timed": self._timed.name, "life": self._life}
+        problem = getattr(self._engine, "problem", None)
+        problems = {"problems": [problem]} if problem else {}
+        return {"engine": self._engine.name, "timed": self._timed.name, "life": self._life, **problems}
 
     def figures(self) -> dict[str, Any]:
         """What moving the faces takes, with either engine."""
