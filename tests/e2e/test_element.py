@@ -48,8 +48,9 @@ def asks(page: Page) -> None:
     page.wait_for_function("reached > 700")
     page.wait_for_function("shown.includes('word1 word2')")
     page.wait_for_function("told.some(event => event.type === 'turnend')")
-    page.wait_for_function("told.some(event => event.type === 'transcript')")
-    (said,) = page.evaluate(TOLD, "transcript")
+    page.wait_for_function("told.filter(event => event.type === 'transcript').length > 1")
+    asked, said = page.evaluate(TOLD, "transcript")
+    assert (asked["role"], asked["text"]) == ("user", "Hello")
     assert said["role"] == "assistant"
     assert said["text"].startswith("word1 word2 word3")
     (start,), (end,) = page.evaluate(TOLD, "turnstart"), page.evaluate(TOLD, "turnend")

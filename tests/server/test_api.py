@@ -474,6 +474,7 @@ def test_another_face_while_the_session_is_watched(http: httpx2.Client) -> None:
 def test_health_and_status(http: httpx2.Client) -> None:
     health = http.get("/health").json()
     assert (health["status"], set(health)) == ("healthy", {"status", "version", "uptime_s"})
+    assert http.head("/health").status_code == 200
     status = http.get("/pipeline/status").json()
     assert status["agent"]["name"] == "scripted"
     assert status["face"]["worker"]["jobs"] >= 0

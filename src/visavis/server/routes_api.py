@@ -141,6 +141,7 @@ class ApiRoutes:
         )
         unwell: Responses = {503: {"model": models.Health, "description": "Something does not work."}}
         add("/health", self.health, methods=["GET"], response_model=models.Health, responses=unwell)
+        add("/health", self.health, methods=["HEAD"], include_in_schema=False)
         add("/pipeline/status", self.pipeline, methods=["GET"], response_model=models.Status)
         router.add_api_websocket_route("/sessions/{session_id}/ws", self.socket)
         return router

@@ -88,8 +88,10 @@ export class VisavisAvatar extends Base {
 
   /** Say something in writing; it interrupts. Call it from a click or a key press, so that the reply is heard. */
   say(text: string): void {
+    if (!this.talk) return;
     void this.unlock();
-    this.talk?.client.sendText(text);
+    this.talk.client.sendText(text);
+    this.dispatch("transcript", { role: "user", text, interrupted: false });
   }
 
   /**
