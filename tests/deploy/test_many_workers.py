@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -16,7 +17,7 @@ from tests.redis_server import needs_redis, redis_server
 
 from visavis.errors import ConfigurationError
 from visavis.server.reach import address_of
-from visavis.server.workers import check
+from visavis.server.workers import Crew, check
 from visavis.settings import Settings
 
 KEY = "k" * 32
@@ -40,6 +41,9 @@ def test_more_than_one_worker_needs_a_redis_and_no_address() -> None:
         check(settings(), 2)
     with pytest.raises(ConfigurationError, match=r"cluster\.address is one address"):
         check(settings(redis="redis://localhost", address="http://10.0.0.7:8080"), 2)
+    check(settings(redis="redis://localhost", worker_port="65534"), 2)
+    with pytest.raises(ConfigurationError, match="at most 65533"):
+        check(settings(redis="redis://localhost", worker_port="65534"), 3)
 
 
 def test_where_the_others_reach_a_server() -> None:
@@ -76,6 +80,15 @@ def test_what_keeps_them_from_starting_is_said_without_a_traceback(wrong: dict[s
         ):
             pass
     assert said in str(refused.value) and "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("given", "ports"), [("0", [0, 0]), ("9090", [9090, 9091])])
+def test_each_worker_has_a_port_of_its_own(given: str, ports: list[int]) -> None:
+    context = Mock()
+    workers = Crew(settings(redis="redis://localhost", worker_port=given), Mock(), context)
+    for place in range(2):
+        workers._start(place, first=place == 0)
+    assert [call.kwargs["args"][2] for call in context.Process.call_args_list] == ports
 
 
 @pytest.fixture

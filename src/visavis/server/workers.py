@@ -28,6 +28,7 @@ from visavis.settings import Settings
 AGAIN_SECONDS = 1.0
 """Between the end of a worker and the start of the next."""
 LOOK_SECONDS = 0.5
+LAST_PORT = 65535
 
 
 def check(settings: Settings, count: int) -> None:
@@ -40,6 +41,11 @@ def check(settings: Settings, count: int) -> None:
     if count > 1 and settings.cluster.address:
         raise ConfigurationError(
             "cluster.address is one address, and each of --workers has one of its own; leave it empty"
+        )
+    if settings.cluster.worker_port + count - 1 > LAST_PORT:
+        raise ConfigurationError(
+            f"cluster.worker_port is {settings.cluster.worker_port}, after which there are no {count} ports: "
+            f"--workers {count} needs one that is at most {LAST_PORT + 1 - count}"
         )
 
 
@@ -58,7 +64,7 @@ class Crew:
         with ExitStack() as end:
             for sign in (signal.SIGTERM, signal.SIGINT):
                 end.callback(signal.signal, sign, signal.signal(sign, self._stop))
-            self._crew = [self._start(first=number == 0) for number in range(count)]
+            self._crew = [self._start(number, first=number == 0) for number in range(count)]
             while any(process.is_alive() for process, _ in self._crew):
                 wait([process.sentinel for process, _ in self._crew], LOOK_SECONDS)
                 for place, (process, _) in enumerate(self._crew):
@@ -68,13 +74,14 @@ class Crew:
         if failed := [code for code in ended if code not in (0, -signal.SIGTERM)]:
             raise VisavisError("WORKER_FAILED", f"A worker ended with {failed[0]}; see above.")
 
-    def _start(self, *, first: bool) -> tuple[SpawnProcess, Event]:
+    def _start(self, place: int, *, first: bool) -> tuple[SpawnProcess, Event]:
         server = self.settings.server.model_copy(
             update={"open_browser": self.settings.server.open_browser and first}
         )
         settings = self.settings.model_copy(update={"server": server})
-        ready = self.context.Event()
-        process = self.context.Process(target=_work, args=(settings, self.sock, ready), name="worker")
+        ready, port = self.context.Event(), settings.cluster.worker_port
+        task = (settings, self.sock, port + place if port else 0, ready)
+        process = self.context.Process(target=_work, args=task, name="worker")
         process.start()
         return process, ready
 
@@ -85,7 +92,7 @@ class Crew:
         structlog.get_logger(__name__).error("a worker has died", code=process.exitcode)
         time.sleep(AGAIN_SECONDS)
         if not self.stopping:
-            self._crew[place] = self._start(first=False)
+            self._crew[place] = self._start(place, first=False)
 
     def _stop(self, sign: int, frame: FrameType | None) -> None:
         """Each is told as often as we are: the second time they end at once."""
@@ -95,14 +102,14 @@ class Crew:
                 process.terminate()
 
 
-def _work(settings: Settings, sock: socket.socket, ready: Event) -> None:
-    """A worker's process. It listens on the port of all, and on one by which the others reach it."""
+def _work(settings: Settings, sock: socket.socket, port: int, ready: Event) -> None:
+    """A worker's process. It listens on the port of all, and on `port` (0: any) by which others reach it."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C is for the crew, which tells us
     _end_with_the_crew()
     logs.set_up(settings.logs, debug=settings.debug)
     try:
-        with readable_errors(debug=settings.debug), run.bind(settings.server.host, 0) as own:
+        with readable_errors(debug=settings.debug), run.bind(settings.server.host, port) as own:
             run.run(settings, sock, own=own, on_ready=ready.set)
     except typer.Exit as end:  # which is a command's
         sys.exit(end.exit_code)

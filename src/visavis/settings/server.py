@@ -116,6 +116,9 @@ class ClusterSettings(Section):
     """Where they know of each other, of conversations, limits and revoked tokens; empty is one by itself."""
     address: Annotated[str, AfterValidator(web_address)] = ""
     """Where the others reach this one; empty is its own address in the network of Redis."""
+    worker_port: int = Field(0, ge=0, le=65535)
+    """Where the first of `--workers` is reached by itself, the second at the next port, and so on; 0 is any
+    port that is free."""
 
 
 class LogSettings(Section):
