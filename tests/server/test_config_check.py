@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from visavis.cli.main import app
 from visavis.conversations import database
 from visavis.folders import obstacle
+from visavis.server import redis_state
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,7 @@ def test_what_cannot_be_used_is_told(
 def test_a_redis_that_answers_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     with TemporaryDirectory(prefix="visavis-") as folder, redis_server(Path(folder)) as running:
         monkeypatch.setenv("VISAVIS_REDIS_URL", running.url)
+        monkeypatch.setattr(redis_state, "TIMEOUT", 60.0)  # on a busy machine
         assert "The configuration is sound" in checked(0)
 
 
