@@ -59,14 +59,14 @@ class Espeak:
     """espeak-ng (GPL-3, used as a tool): formant voices in many languages, with phoneme events."""
 
     languages: ClassVar = {
-        "en": 0.30,
-        "pl": 0.13,
-        "de": 0.13,
-        "es": 0.10,
-        "fr": 0.10,
-        "it": 0.08,
-        "zh": 0.09,
-        "ja": 0.07,
+        "en": 0.16,
+        "pl": 0.12,
+        "de": 0.12,
+        "es": 0.12,
+        "fr": 0.18,
+        "it": 0.12,
+        "zh": 0.10,
+        "ja": 0.08,
     }
     name = "espeak"
 

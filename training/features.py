@@ -9,6 +9,7 @@ import pickle
 import sys
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -67,22 +68,30 @@ def prepare(shard: Path, into: Path) -> None:
         mel=np.concatenate([mel for mel, _ in pairs]).astype(np.float16),
         labels=np.concatenate([target for _, target in pairs]).astype(np.float16),
         lengths=np.array([len(mel) for mel, _ in pairs]),
+        languages=np.array([one.language for one in spoken] * 2),
     )
     part.rename(into)
 
 
-def read(
-    files: list[Path],
-) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.intp], NDArray[np.intp]]:
-    """Features, labels, lengths of the utterances, and the file that each utterance comes from."""
+class Heard(NamedTuple):
+    """What files of features hold: of all frames, and of each utterance."""
+
+    mel: NDArray[np.float16]
+    labels: NDArray[np.float16]
+    lengths: NDArray[np.intp]
+    engines: NDArray[np.str_]
+    languages: NDArray[np.str_]
+
+
+def read(files: list[Path]) -> Heard:
     parts = [np.load(file) for file in files]
-    lengths = [part["lengths"] for part in parts]
-    owners = np.repeat(np.arange(len(files)), [len(length) for length in lengths])
-    return (
+    engines = [file.parent.name.removesuffix("-train") for file in files]
+    return Heard(
         np.concatenate([part["mel"] for part in parts]),
         np.concatenate([part["labels"] for part in parts]),
-        np.concatenate(lengths),
-        owners,
+        np.concatenate([part["lengths"] for part in parts]),
+        np.repeat(engines, [len(part["lengths"]) for part in parts]),
+        np.concatenate([part["languages"] for part in parts]),
     )
 
 
