@@ -19,6 +19,8 @@ _HAIR = 1e-6
 """Seconds that make no difference."""
 MOST_SOURCES = 8
 """Of one turn."""
+ENOUGH = 2.5
+"""Seconds of sound beyond what was sent: more than a face is moved ahead."""
 
 
 class Conversation:
@@ -120,6 +122,11 @@ class Conversation:
     def away(self) -> bool:
         """Is the client gone?"""
         return self._away is not None
+
+    def supplied(self, reply: str) -> bool:
+        """Has this reply so much sound that more can wait for a moment?"""
+        turn = self._live(reply)
+        return turn is not None and turn.samples / self.media.rate - turn.sent / self.media.fps > ENOUGH
 
     def wants(self, turn: int) -> bool:
         """Is this turn's face still needed?"""
@@ -262,7 +269,7 @@ class Conversation:
                     turn.phonemes.extend(phonemes or ())
                 if words:
                     turn.words.add_timed(words)
-                elif phonemes is None:
+                elif phonemes is None and not turn.words.timed:
                     turn.words.add_sound(pcm)
                 turn.audio.append(pcm)
                 if (turn.samples - self.media.edge(turn.sent)) > self.policy.longest * self.media.rate:

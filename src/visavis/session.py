@@ -26,6 +26,7 @@ from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
 from visavis.security.limits import Bucket
 from visavis.stages import Message
+from visavis.supply import Supply
 from visavis.ticker import Look, Ticker
 from visavis.tools.toolbox import Toolbox
 
@@ -107,6 +108,7 @@ class Session:
         self.look: Look | None = None
         self.closed = self._failed = False
         self._parts, self._conversation, self._on_end = parts, conversation, on_end
+        self._now = asyncio.get_running_loop().time
         self._brief = replace(brief or parts.brief, tools=parts.tools.declared, library=parts.library)
         self._media = conversation.media
         self._client: Client | None = None
@@ -119,6 +121,7 @@ class Session:
         self._acting: dict[str, asyncio.Future[ev.ActionDone]] = {}
         self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
         self._voices: dict[str, Resampler] = {}
+        self._supply = Supply(self.feed)
         self._face: ExpressiveFace | None = None
         self._face_turn = 0
         self._log = structlog.get_logger().bind(talk=self)
@@ -150,7 +153,7 @@ class Session:
     # -- the client's side -----------------------------------------------------------------------------
     def attach(self, client: Client, now: float | None = None) -> None:
         """From now on events go to `client`, first what it missed."""
-        at = _now() if now is None else now
+        at = self._now() if now is None else now
         if self.tape is not None:
             self.tape.attached(at)
         self._client = client
@@ -162,7 +165,7 @@ class Session:
     def detach(self, client: Client, now: float | None = None) -> None:
         """`client` is gone; the turn waits for it, or for the one that comes back in its place."""
         if self._client is client:
-            at = _now() if now is None else now
+            at = self._now() if now is None else now
             if self.tape is not None:
                 self.tape.detached(at)
             self._client = None
@@ -187,7 +190,7 @@ class Session:
         if self.closed:
             return
         try:
-            at = _now() if now is None else now
+            at = self._now() if now is None else now
             if self.tape is not None and not taped:
                 self.tape.fed(event, at)
             for effect in self._conversation.feed(event, at):
@@ -220,7 +223,7 @@ class Session:
     def tell(self, event: ev.ToClient) -> None:
         """Tell the client something that is not of the conversation."""
         if self.tape is not None:
-            self.tape.told(event, _now())
+            self.tape.told(event, self._now())
         self._put(event)
 
     @property
@@ -236,7 +239,7 @@ class Session:
     @live.setter
     def live(self, live: bool) -> None:
         if self.tape is not None:
-            self.tape.live(live, _now())
+            self.tape.live(live, self._now())
         self._conversation.live = live
 
     def tick(self, now: float, group: int) -> None:
@@ -391,7 +394,7 @@ class Session:
                 await agent.send(event)
 
     def _hear(self, event: ev.FromAgent) -> None:
-        """Feed an agent's event, its audio at the rate of the conversation."""
+        """Feed an agent's event, its audio at the rate of the conversation, and perhaps a little later."""
         source, target = self._parts.agent.output_rate, self._media.rate
         match event:
             case ev.ReplyStarted(reply):
@@ -401,16 +404,17 @@ class Session:
                 resampled = voice(pcm)
                 if resampled is not pcm or phonemes is not event.phonemes:
                     event = replace(event, pcm=resampled, phonemes=phonemes)
+                if phonemes is None and self._conversation.supplied(reply):
+                    self._supply.take(event)
+                    return
             case ev.ReplyDone(reply) if (voice := self._voices.pop(reply, None)) is not None:
                 if tail := voice(b"", last=True):
+                    self._supply.give()
                     self.feed(ev.ReplyAudio(reply, tail))
+        self._supply.give()
         self.feed(event)
 
 
 def hearing(seconds: float) -> Bucket | None:
     """What lets a session hear so many seconds of sound a minute; 0 is any number."""
     return Bucket(seconds / 60, seconds, 0) if seconds else None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

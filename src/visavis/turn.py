@@ -46,7 +46,8 @@ class Span:
         self._bytes += data
 
     def get(self, start: int, end: int) -> bytes:
-        return bytes(self._bytes[start - self._begin : end - self._begin])
+        with memoryview(self._bytes) as known:
+            return bytes(known[start - self._begin : end - self._begin])
 
     def forget(self, before: int) -> None:
         """Drop what lies before a position (cheap: a bytearray is shortened at its front in place)."""
@@ -74,6 +75,8 @@ class Words:
 
     def __init__(self, pace: float, rate: int = 24_000) -> None:
         self.told: list[Word] = []
+        self.timed = False
+        """Words come with times: nobody has to listen when they are said."""
         self._timed: deque[Word] = deque()
         self._untimed: deque[str] = deque()
         self._partial = ""
@@ -93,6 +96,7 @@ class Words:
         return len(self.told) + len(self._timed) + len(self._untimed)
 
     def add_timed(self, words: tuple[Word, ...]) -> None:
+        self.timed = True
         self._timed.extend(words)
 
     def add_sound(self, pcm: bytes) -> None:

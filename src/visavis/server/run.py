@@ -21,6 +21,7 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visavis import garbage
 from visavis.conversations import database
 from visavis.errors import ConfigurationError, VisavisError, for_people
 from visavis.recording.folder import open_folder
@@ -36,10 +37,6 @@ GRACE = 5
 """Seconds that open connections have to end when the server stops."""
 PATIENCE = 5
 """Seconds between being told that a body is too slow and being cut off."""
-GARBAGE = (20_000, 20, 50)
-"""How many more objects there are before the interpreter looks for cycles among the new ones, and how many
-such looks before one at older ones. Conversations leave next to none; with Python's defaults a tenth of the
-event loop's time went into looking."""
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while the event loop waits for it; Python's default is ten
 times as long, which would show as late frames."""
@@ -203,9 +200,7 @@ def _without_traceback(send: Send) -> Send:
 
 def _ready(settings: Settings, page: str) -> None:
     """All models are loaded and the port is open."""
-    gc.collect()
-    gc.freeze()  # nothing that lives as long as the process needs to be looked at again
-    gc.set_threshold(*GARBAGE)
+    garbage.settle()
     sys.setswitchinterval(SWITCH)
     server = settings.server
     url = page_url(server.host, server.port, tls=server.ssl_certfile is not None) + page
