@@ -62,7 +62,9 @@ typedef struct {
 typedef struct { int32_t begin, end; } Span;
 /* A triangle and the tiles in which it may be seen. */
 typedef struct { uint32_t triangle; uint16_t top, bottom, left, right; } Visible;
-/* Where a triangle is nearer than what is there: x, the row in the tile, which samples: 23, 5 and 4 bits. */
+/* Four samples: 1 / distance, 0 where nothing is, and beside it, in the same line of the processor's memory, the colour. */
+typedef struct { float depth[4]; uint32_t colour[4]; } Cell;
+/* Where a triangle is nearer than what is there: the cell's number in the tile, and in the last four bits which samples. */
 typedef uint32_t Hit;
 
 typedef struct {
@@ -76,8 +78,7 @@ typedef struct {
   float weights[WEIGHTS];
   const uint8_t *tone;         /* displayed value of `index / tone_scale` of linear light */
   const uint32_t *background;  /* stride * height: 0xAABBGGRR */
-  float *depth;                /* a tile: 1 / distance, 0 where nothing is; 4 a cell */
-  uint32_t *colour;            /* a tile: the same */
+  Cell *cells;                 /* a tile */
   Hit *hits;                   /* a tile: one a cell */
   Visible *visible;            /* one a triangle */
   uint32_t *sorted, *ends;     /* a triangle and band: its number in `visible`; a band: where its triangles end */
@@ -322,15 +323,18 @@ INLINE void put_where(void *at, v128_t value, v128_t chosen) {
   wasm_v128_store(at, wasm_v128_bitselect(value, wasm_v128_load(at), chosen));
 }
 
+INLINE int column_of(Hit hit) { return hit >> 4 & (TILE - 1); }
+INLINE int row_of(Hit hit) { return hit / (16 * TILE); }
+
 /* One hit of this colour. */
 INLINE void put(const Scene *s, const Surface *t, Hit hit, int mask, uint32_t colour, float alpha, Tile tile, int cover,
                 int mode) {
-  int x = hit >> 9, row = hit >> 4 & 31;
-  uint32_t index = (row * TILE + x - tile.left) * 4;
-  float *depth = s->depth + index;
-  uint32_t *there = s->colour + index;
+  Cell *cell = s->cells + (hit >> 4);
+  const int x = tile.left + column_of(hit), y = tile.top + row_of(hit);
+  float *depth = cell->depth;
+  uint32_t *there = cell->colour;
   if (cover == BLENDED) {
-    int y = tile.top + row, wide = coarse(mode);
+    int wide = coarse(mode);
     for (int k = 0; k < 4; k++) {
       if (!(mask >> k & 1)) continue;
       if (depth[k] == 0) { /* the first thing here, so what is under it is the background */
@@ -344,7 +348,7 @@ INLINE void put(const Scene *s, const Surface *t, Hit hit, int mask, uint32_t co
   put_where(there, wasm_u32x4_splat(colour), lanes(mask));
   if (cover == CUT_OUT) {
     f4 dx = (float)x - t->x + load((f4 *)SAMPLE_X[coarse(mode)]);
-    f4 dy = (float)(tile.top + row) - t->y + load((f4 *)SAMPLE_Y[coarse(mode)]);
+    f4 dy = (float)y - t->y + load((f4 *)SAMPLE_Y[coarse(mode)]);
     put_where(depth, (v128_t)(t->z + dx * t->z_x + dy * t->z_y), lanes(mask));
   }
 }
@@ -355,14 +359,14 @@ INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint
   const int painted = part->lighting == PAINTED;
   const Surface t = *surface;
   const float cutoff = part->cutoff * FULL;
-  const float upper = t.y - tile.top;
+  const float upper = t.y - tile.top, left = t.x - tile.left;
   const Hit *hits = s->hits;
   const uint8_t *tone = s->tone;
   for (uint32_t i = 0; i < count; i += 4) {
     u4 hit = (u4)wasm_v128_load(hits + i);
     i4 mask = (i4)(hit & 15);
-    f4 dx = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit >> 9)) - t.x;
-    f4 dy = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit >> 4 & 31)) - upper;
+    f4 dx = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit >> 4 & (TILE - 1))) - left;
+    f4 dy = (f4)wasm_f32x4_convert_i32x4((v128_t)(hit / (16 * TILE))) - upper;
     dx += (f4)wasm_f32x4_convert_i32x4((v128_t)chosen(MIDDLE_X[coarse(mode)], mask)) * (1 / 96.f);
     dy += (f4)wasm_f32x4_convert_i32x4((v128_t)chosen(MIDDLE_Y[coarse(mode)], mask)) * (1 / 96.f);
     f4 light[4], texel[4] = {all(FULL), all(FULL), all(FULL), all(FULL)}, change = all(1);
@@ -370,7 +374,10 @@ INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint
     if (t.texels) {
       f4 u = t.u + t.u_x * dx + t.u_y * dy, v = t.v + t.v_x * dx + t.v_y * dy;
       sample(&t, u, v, texel, cover == CUT_OUT ? &change : 0);
-      if (cover == CUT_OUT) mask = covered(cutoff, mask, texel[3], change);
+      if (cover == CUT_OUT) {
+        mask = covered(cutoff, mask, texel[3], change);
+        if (!wasm_v128_any_true((v128_t)mask)) continue;
+      }
     }
     f4 alpha = all(1);
     if (cover == BLENDED) alpha = smaller(greater(texel[3] * (t.alpha / FULL) * (painted ? light[3] : 1), all(0)), all(1));
@@ -388,6 +395,27 @@ INLINE void shade(const Scene *s, const Part *part, const Surface *surface, uint
       put(s, &t, hit[k], mask[k], colour, alpha[k], tile, cover, mode);
     }
   }
+}
+
+/* Functions of their own: their loops then have all the processor's registers. */
+static NOINLINE void shade_opaque(const Scene *s, const Part *part, const Surface *t, uint32_t count, Tile tile, uint32_t number,
+                                  int mode) {
+  if (mode == SMOOTH) shade(s, part, t, count, tile, number, OPAQUE, SMOOTH);
+  else if (mode == COARSE) shade(s, part, t, count, tile, number, OPAQUE, COARSE);
+  else shade(s, part, t, count, tile, number, OPAQUE, PROBE);
+}
+
+static NOINLINE void shade_cut_out(const Scene *s, const Part *part, const Surface *t, uint32_t count, Tile tile, uint32_t number,
+                                   int mode) {
+  if (mode == SMOOTH) shade(s, part, t, count, tile, number, CUT_OUT, SMOOTH);
+  else if (mode == COARSE) shade(s, part, t, count, tile, number, CUT_OUT, COARSE);
+  else shade(s, part, t, count, tile, number, CUT_OUT, PROBE);
+}
+
+static NOINLINE void shade_blended(const Scene *s, const Part *part, const Surface *t, uint32_t count, Tile tile, uint32_t number,
+                                   int mode) {
+  if (mode == SMOOTH) shade(s, part, t, count, tile, number, BLENDED, SMOOTH);
+  else if (mode == COARSE) shade(s, part, t, count, tile, number, BLENDED, COARSE);
 }
 
 static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c) {
@@ -430,14 +458,14 @@ INLINE Samples further(Samples from, Samples step) {
   return (Samples){from.a + step.a, from.b + step.b, from.c + step.c, from.z + step.z};
 }
 
-/* Tests the cells of a row from `x` to `last`; returns the end of the hits. Weights are tested by their signs, and what
-   is beside the triangle counts as infinitely far. */
-INLINE Hit *test(Hit *hit, float *depth, int row, int x, int last, Samples at, Samples step, int opaque) {
-  Hit here = x << 9 | row << 4;
-  for (depth += 4 * x; x <= last; x++, depth += 4, here += 1 << 9, at = further(at, step)) {
-    f4 there = (f4)wasm_v128_load(depth);
+/* Tests the cells of a row from `x` to `last`; returns the end of the hits. `row`: the number of the cell at x = 0. Weights
+   are tested by their signs, and what is beside the triangle counts as infinitely far. */
+INLINE Hit *test(Hit *hit, const Scene *s, int row, int x, int last, Samples at, Samples step, int opaque) {
+  Hit here = (row + x) * 16;
+  for (Cell *cell = s->cells + row + x; x <= last; x++, cell++, here += 16, at = further(at, step)) {
+    f4 there = (f4)wasm_v128_load(cell->depth);
     f4 z = (f4)((i4)at.z & ~(((i4)at.a | (i4)at.b | (i4)at.c) >> 31));
-    if (opaque) wasm_v128_store(depth, (v128_t)greater(z, there));
+    if (opaque) wasm_v128_store(cell->depth, (v128_t)greater(z, there));
     int mask = wasm_i32x4_bitmask((v128_t)(z > there));
     *hit = here | mask;
     hit += mask != 0;
@@ -454,13 +482,13 @@ INLINE Hit *cover(const Scene *s, const Surface *t, i4 low_corner, i4 high_corne
   f4 dy = load((f4 *)SAMPLE_Y[coarse(mode)]) + ((float)first_row - t->y);
   Samples row = {dx * across.a + dy * down.a, dx * across.b + dy * down.b, all(0), t->z + dx * across.z + dy * down.z};
   row.c = 1 - row.a - row.b;
-  float *depth = s->depth + ((first_row - tile.top) * TILE - tile.left) * 4;
+  int number = (first_row - tile.top) * TILE - tile.left;
   Hit *hit = s->hits;
   if (last - first < NARROW) {
     float x = first;
     row = further(row, (Samples){x * across.a, x * across.b, x * across.c, x * across.z});
-    for (int y = first_row; y <= last_row; y++, depth += 4 * TILE, row = further(row, down))
-      hit = test(hit, depth, y - tile.top, first, last, row, across, opaque);
+    for (int y = first_row; y <= last_row; y++, number += TILE, row = further(row, down))
+      hit = test(hit, s, number, first, last, row, across, opaque);
     return hit;
   }
   /* The corners' weights at x = 0 of the first row, where they are greatest within a cell: a row begins where the
@@ -475,7 +503,7 @@ INLINE Hit *cover(const Scene *s, const Surface *t, i4 low_corner, i4 high_corne
   const v128_t rising = wasm_v128_and((v128_t)(slope > 0), wasm_i32x4_const(-1, -1, -1, 0));
   const v128_t falling = (v128_t)(slope < 0);
   f4 at = -value * crossing;
-  for (int y = first_row; y <= last_row; y++, depth += 4 * TILE, row = further(row, down), at -= fall * crossing) {
+  for (int y = first_row; y <= last_row; y++, number += TILE, row = further(row, down), at -= fall * crossing) {
     v128_t begin = wasm_v128_bitselect((v128_t)at, (v128_t)begins, rising);
     v128_t end = wasm_v128_bitselect((v128_t)-at, (v128_t)ends, falling);
     f4 both = greater((f4)wasm_i32x4_shuffle(begin, end, 0, 1, 4, 5), (f4)wasm_i32x4_shuffle(begin, end, 2, 3, 6, 7));
@@ -484,12 +512,11 @@ INLINE Hit *cover(const Scene *s, const Surface *t, i4 low_corner, i4 high_corne
     i4 edges = (i4)both - (i4)all(WHOLE);
     f4 x = (f4)wasm_i32x4_shuffle((v128_t)both, (v128_t)both, 0, 0, 0, 0) - WHOLE;
     Samples from = further(row, (Samples){x * across.a, x * across.b, x * across.c, x * across.z});
-    hit = test(hit, depth, y - tile.top, edges[0], -edges[2], from, across, opaque);
+    hit = test(hit, s, number, edges[0], -edges[2], from, across, opaque);
   }
   return hit;
 }
 
-/* Functions of their own: their loops then have all the processor's registers. */
 static NOINLINE Hit *cover_opaque(const Scene *s, const Surface *t, i4 low, i4 high, Tile tile, int mode) {
   return cover(s, t, low, high, tile, mode, 1);
 }
@@ -520,9 +547,9 @@ INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t
   if (low[0] < span->begin) span->begin = low[0];
   if (high[0] >= span->end) span->end = high[0] + 1;
   carry(s, part, t, a, b, c);
-  if (part->cover == OPAQUE) shade(s, part, t, hits, tile, first_number + number, OPAQUE, mode);
-  else if (part->cover == CUT_OUT) shade(s, part, t, hits, tile, first_number + number, CUT_OUT, mode);
-  else if (mode != PROBE) shade(s, part, t, hits, tile, first_number + number, BLENDED, mode);
+  if (part->cover == OPAQUE) shade_opaque(s, part, t, hits, tile, first_number + number, mode);
+  else if (part->cover == CUT_OUT) shade_cut_out(s, part, t, hits, tile, first_number + number, mode);
+  else shade_blended(s, part, t, hits, tile, first_number + number, mode);
 }
 
 /* -- tiles ------------------------------------------------------------------------------------------- */
@@ -613,22 +640,22 @@ INLINE v128_t added(v128_t first, v128_t second) {
 }
 
 /* The samples of a cell that are drawn; leaves the depth clear for the next tile. */
-INLINE v128_t drawn(float *depth) {
+INLINE v128_t drawn(Cell *cell) {
   const v128_t nothing = wasm_f32x4_const_splat(0);
-  v128_t there = wasm_f32x4_gt(wasm_v128_load(depth), nothing);
-  wasm_v128_store(depth, nothing);
+  v128_t there = wasm_f32x4_gt(wasm_v128_load(cell->depth), nothing);
+  wasm_v128_store(cell->depth, nothing);
   return there;
 }
 
 /* Four pixels in a row, each of four samples, before what is behind them. */
-INLINE v128_t smoothed(float *depth, const uint32_t *colour, v128_t behind) {
-  v128_t there[4] = {drawn(depth), drawn(depth + 4), drawn(depth + 8), drawn(depth + 12)};
+INLINE v128_t smoothed(Cell *cells, v128_t behind) {
+  v128_t there[4] = {drawn(cells), drawn(cells + 1), drawn(cells + 2), drawn(cells + 3)};
   v128_t any = wasm_v128_or(wasm_v128_or(there[0], there[1]), wasm_v128_or(there[2], there[3]));
   if (!wasm_v128_any_true(any)) return behind;
-  v128_t first = wasm_v128_bitselect(wasm_v128_load(colour), SPREAD(behind, 0), there[0]);
-  v128_t second = wasm_v128_bitselect(wasm_v128_load(colour + 4), SPREAD(behind, 1), there[1]);
-  v128_t third = wasm_v128_bitselect(wasm_v128_load(colour + 8), SPREAD(behind, 2), there[2]);
-  v128_t fourth = wasm_v128_bitselect(wasm_v128_load(colour + 12), SPREAD(behind, 3), there[3]);
+  v128_t first = wasm_v128_bitselect(wasm_v128_load(cells[0].colour), SPREAD(behind, 0), there[0]);
+  v128_t second = wasm_v128_bitselect(wasm_v128_load(cells[1].colour), SPREAD(behind, 1), there[1]);
+  v128_t third = wasm_v128_bitselect(wasm_v128_load(cells[2].colour), SPREAD(behind, 2), there[2]);
+  v128_t fourth = wasm_v128_bitselect(wasm_v128_load(cells[3].colour), SPREAD(behind, 3), there[3]);
   const v128_t half = wasm_i16x8_const_splat(2);
   return wasm_u8x16_narrow_i16x8(wasm_u16x8_shr(wasm_i16x8_add(added(first, second), half), 2),
                                  wasm_u16x8_shr(wasm_i16x8_add(added(third, fourth), half), 2));
@@ -657,18 +684,16 @@ INLINE void resolve(const Scene *s, Tile tile, int mode) {
   int end = (now.end > before.end ? now.end : before.end) << wide;
   if (end > width) end = width;
   for (int row = tile.top; row < tile.bottom; row++) {
-    for (int cell = begin; cell << wide < end; cell += step) {
-      uint32_t index = ((row - tile.top) * TILE + cell - tile.left) * 4;
-      float *depth = s->depth + index;
-      const uint32_t *colour = s->colour + index;
-      int x = cell << wide, y = row << wide;
+    for (int column = begin; column << wide < end; column += step) {
+      Cell *cells = s->cells + (row - tile.top) * TILE + column - tile.left;
+      int x = column << wide, y = row << wide;
       const uint32_t *background = s->background + y * s->stride + x;
       if (!wide) {
-        write(s, x, y, end, smoothed(depth, colour, wasm_v128_load(background)));
+        write(s, x, y, end, smoothed(cells, wasm_v128_load(background)));
         continue;
       }
-      v128_t left = wasm_v128_load(colour), right = wasm_v128_load(colour + 4);
-      v128_t left_there = drawn(depth), right_there = drawn(depth + 4);
+      v128_t left = wasm_v128_load(cells[0].colour), right = wasm_v128_load(cells[1].colour);
+      v128_t left_there = drawn(cells), right_there = drawn(cells + 1);
       write(s, x, y, end, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 0, 2), wasm_v128_load(background),
                                               wasm_i64x2_shuffle(left_there, right_there, 0, 2)));
       if (y + 1 < height)
@@ -681,9 +706,11 @@ INLINE void resolve(const Scene *s, Tile tile, int mode) {
 
 /* Marks the triangles that a tile shows. */
 static void mark(const Scene *s) {
-  for (uint32_t i = 0; i < 4 * TILE * BAND; i++) {
-    if (s->depth[i] > 0) s->out[s->colour[i]] = 1;
-    s->depth[i] = 0;
+  for (Cell *cell = s->cells; cell < s->cells + TILE * BAND; cell++) {
+    for (int k = 0; k < 4; k++) {
+      if (cell->depth[k] > 0) s->out[cell->colour[k]] = 1;
+      cell->depth[k] = 0;
+    }
   }
 }
 

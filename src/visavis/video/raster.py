@@ -63,10 +63,7 @@ class Scene(ctypes.LittleEndianStructure):
         ("pivot", _F * 3),
         ("breath", _F),
         ("weights", _F * WEIGHTS),
-        *(
-            (name, _U)
-            for name in ("tone", "background", "depth", "colour", "hits", "visible", "sorted", "ends")
-        ),
+        *((name, _U) for name in ("tone", "background", "cells", "hits", "visible", "sorted", "ends")),
         *((name, _U) for name in ("chosen", "limits", "now", "before", "last", "out")),
     )
 
