@@ -80,9 +80,9 @@ def _renderers(settings: LogSettings, stream: TextIO) -> list[Processor]:
 
 
 def _name_the_talk(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """A session binds itself as `talk`: which turn it is in changes."""
-    if (talk := event.pop("talk", None)) is not None:
-        event["session"] = talk.id
+    """A session binds itself as `talk`: which turn it is in changes. An event may name another session."""
+    talk = event.pop("talk", None)
+    if talk is not None and event.setdefault("session", talk.id) == talk.id:
         event.setdefault("turn", talk.turn)
     return event
 

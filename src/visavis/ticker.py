@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextvars import copy_context
 from typing import Protocol
 
 from visavis.lateness import Lateness
@@ -51,6 +52,7 @@ class Ticker:
         self._heap: list[tuple[float, int, Look]] = []
         self._count = 0
         self._timer: asyncio.Handle | None = None
+        self._context = copy_context()  # not that of whichever session sets the timer
         self._when = 0.0
         """Of the timer, which does not tell on every event loop."""
         self.lateness = Lateness()
@@ -82,7 +84,8 @@ class Ticker:
             if self._when <= when + PERIOD / 2:
                 return
             self._timer.cancel()
-        self._timer, self._when = loop.call_at(when, self._tick), when
+        self._timer = loop.call_at(when, self._tick, context=self._context)
+        self._when = when
 
     def _tick(self) -> None:
         self._timer = None

@@ -13,13 +13,17 @@ import anyio
 import pytest
 import structlog
 from tests.process import server
-from tests.shell import Puppet, session
+from tests.shell import Ear, Faces, Inline, Puppet, session
 from tests.vtime import run
 from websockets.asyncio.client import connect
 
 from visavis import events as ev
 from visavis import logs
+from visavis.conversation import Conversation
+from visavis.faces.animator import Animator
+from visavis.session import Parts, Session
 from visavis.settings import LogSettings
+from visavis.ticker import Ticker
 
 SAID = "Tell me about the heliotrope zeppelin, please."
 
@@ -62,6 +66,32 @@ def test_whatever_is_logged_while_a_session_runs_names_it_and_its_turn() -> None
     assert [line for line in found if line[0] == "loop"] == [("loop", "s", 0), ("loop", "s", 1)]
     assert [line[:2] for line in found if line[0] == "thread"] == [("thread", "s")] * 2
     assert found[-1] == ("elsewhere", None, None)
+
+
+def test_nothing_is_logged_in_the_name_of_another_session() -> None:
+    """They share the clock that sends their frames."""
+    stream = io.StringIO()
+    logs.set_up(LogSettings(), stream=stream)
+
+    async def main() -> None:
+        agents = {name: Puppet() for name in "abc"}
+        ticker, animator = Ticker(), Animator(Inline())
+        async with anyio.create_task_group() as tasks:
+            talks = []
+            for name, agent in agents.items():
+                parts = Parts(agent, Faces(), animator, ticker, hears=(logs.log_turns,))
+                talks.append(Session(name, parts, Conversation()))
+                tasks.start_soon(talks[-1].run)
+                talks[-1].attach(Ear())
+            for length, agent in enumerate(agents.values(), 1):
+                agent.speak(length)
+            await anyio.sleep(5)
+            for talk in talks:
+                talk.close()
+
+    run(main())
+    ended = {line["session"]: line["heard_s"] for line in lines(stream) if line["event"] == "turn ended"}
+    assert ended == {"a": 1.0, "b": 2.0, "c": 3.0}
 
 
 def test_turns_are_logged_without_their_words() -> None:

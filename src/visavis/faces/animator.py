@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,6 +57,7 @@ class Animator:
         self.queue: Deadlines[Job] = Deadlines()
         self._batch: asyncio.Future[Sequence[Animated]] | None = None
         """What is being done."""
+        self._context = copy_context()  # not that of whichever session begins a batch
         self._latest: asyncio.TimerHandle | None = None
         self.left = 0
         """Threads that have not returned."""
@@ -115,7 +117,7 @@ class Animator:
             self._timer = None
         if now < begin and len(self.queue) < MOST:
             if len(self.queue):
-                self._timer = loop.call_at(begin, self._wake)
+                self._timer = loop.call_at(begin, self._wake, context=self._context)
             return
         jobs, waited = list[Job](), self.queue.wait_seconds
         while len(jobs) < MOST and (job := self.queue.take(now)) is not None:
@@ -125,9 +127,10 @@ class Animator:
             self.lateness.note((self.queue.wait_seconds - waited) / len(jobs), now)
             moves = [job.move for job in jobs]
             self._batch = loop.run_in_executor(self._executor, self._work, moves)
-            self._batch.add_done_callback(partial(self._finish, jobs))
+            self._batch.add_done_callback(partial(self._finish, jobs), context=self._context)
             if self._another is not None:
-                self._latest = loop.call_later(HUNG, self._leave, jobs, self._another)
+                leave = partial(self._leave, jobs, self._another)
+                self._latest = loop.call_later(HUNG, leave, context=self._context)
 
     def _wake(self) -> None:
         self._timer, self._next = None, -SLACK  # timers may come a little early

@@ -44,8 +44,8 @@ AGAIN = 1.0, 30.0
 PIPE = 1 << 20
 """Bytes of the pipes, where that can be chosen: a request has half of it."""
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
-"""Have the C library (glibc) keep what large arrays were in: every batch makes the same ones, and a sixth of its
-time went into pages that came and went."""
+"""Have the C library (glibc) keep what large arrays were in: every batch makes the same ones, and a sixth of
+its time went into pages that came and went."""
 END = 5.0
 """Seconds that the process has to end."""
 
