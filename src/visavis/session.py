@@ -18,7 +18,7 @@ from visavis.agents import Agent, AgentEngine, Brief, Library
 from visavis.audio import BYTES, Media, Resampler
 from visavis.conversation import Conversation
 from visavis.errors import for_people
-from visavis.faces import ExpressiveFace
+from visavis.faces import Face
 from visavis.faces.animator import Animator
 from visavis.faces.speech_face import Move, resting, unmoved
 from visavis.json_values import well_formed
@@ -53,7 +53,7 @@ class Faces(Protocol):
         """Speech with phonemes is drawn from them; otherwise it is heard like any other."""
         ...
 
-    def open(self, media: Media, seed: int, *, timed: bool) -> ExpressiveFace: ...
+    def open(self, media: Media, seed: int, *, timed: bool) -> Face: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Session:
         self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
         self._voices: dict[str, Resampler] = {}
         self._supply = Supply(self.feed)
-        self._face: ExpressiveFace | None = None
+        self._face: Face | None = None
         self._face_turn = 0
         self._log = structlog.get_logger().bind(talk=self)
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from visavis.arkit import INDEX
 from visavis.audio import Media
 from visavis.errors import VisavisError
 from visavis.events import Animate, Animated, Emotion, Phoneme
-from visavis.faces import ExpressiveFace
-from visavis.faces.process import Answer, FaceProcess, Request, Room, load
+from visavis.faces import Face
+from visavis.faces.process import Answer, Child, FaceProcess, Request, Room, load
 from visavis.faces.speech_face import Faces, Move, move
 from visavis.settings import FaceSettings, Settings
 
@@ -58,7 +58,7 @@ def jobs(number: int, *, timed: bool = False) -> list[Animate]:
 
 
 def play(
-    faces: list[ExpressiveFace], turns: list[list[Animate]], move_all: Callable[[list[Move]], list[Animated]]
+    faces: Sequence[Face], turns: list[list[Animate]], move_all: Callable[[list[Move]], list[Animated]]
 ) -> list[list[Animated]]:
     found: list[list[Animated]] = [[] for _ in faces]
     for index in range(max(map(len, turns))):
@@ -141,7 +141,15 @@ def test_an_engine_that_fails_there_is_counted_here(monkeypatch: pytest.MonkeyPa
 
 
 def test_when_the_process_ends_faces_rest_and_another_one_is_started() -> None:
-    with closing(FaceProcess(Settings())) as faces:
+    again_allowed, started = threading.Event(), list[Child]()
+
+    def start(settings: Settings) -> Child:
+        if started:
+            assert again_allowed.wait(PATIENCE)
+        started.append(Child(settings))
+        return started[-1]
+
+    with closing(FaceProcess(Settings(), start)) as faces:
         face, before = faces.open(MEDIA, 0, timed=False), faces.pid
         first, second, *_, last = jobs(0)
         (moved,) = faces.move([Move(face, first)])
@@ -153,7 +161,10 @@ def test_when_the_process_ends_faces_rest_and_another_one_is_started() -> None:
             assert (resting.turn, resting.last) == (job.turn, job.last)
             assert len(resting.weights) >= MEDIA.covering(len(job.pcm) // 2)
             assert not resting.weights.any()
-        assert "FACES_GONE" in "".join(faces.status().get("problems", ["FACES_GONE"]))
+        assert faces.status()["problems"][0].startswith("FACES_GONE: ")
+        between = faces.open(MEDIA, 0, timed=False)
+        assert not faces.move([Move(between, first)])[0].weights.any()
+        again_allowed.set()
         until(lambda: faces.pid not in (None, before))
         assert "problems" not in faces.status()
         (resting,) = faces.move([Move(face, last)])

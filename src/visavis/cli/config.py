@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from visavis import plugins
 from visavis.configuration import Setting, explain, load_settings
 from visavis.console import readable_errors
 
@@ -45,7 +44,6 @@ def check(config: ConfigOption = None) -> None:
     explained = _explained(config)
     with readable_errors(debug=False):
         settings = load_settings({}, config, os.environ, Path.cwd())
-        plugins.check(settings)
         run.check(settings)
     given = [setting for setting in explained if setting.given]
     typer.echo(f"The configuration is sound: {_count(given)} of {len(explained)} settings given.")

@@ -50,6 +50,10 @@ class ExpressiveFace(DrawnStream, Protocol):
         ...
 
 
+class Face(Protocol):
+    """The face of one turn as a session holds it: it is moved by whoever has opened it."""
+
+
 class FaceEngine(Protocol):
     """Immutable and shared by all sessions."""
 

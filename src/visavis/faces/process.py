@@ -25,18 +25,17 @@ from weakref import finalize
 import structlog
 
 from visavis import garbage, logs
-from visavis.arkit import Weights
 from visavis.audio import Media
 from visavis.errors import VisavisError, for_people
-from visavis.events import Animate, Animated, Drawing, Emotion, Phoneme
+from visavis.events import Animate, Animated, Drawing
 from visavis.faces import ExpressiveFace
-from visavis.faces.speech_face import Faces, Move, move, unmoved
+from visavis.faces.speech_face import TIMED, Faces, Move, move, unmoved
 from visavis.lane import Lane
 from visavis.meters import Meter, stage
 from visavis.settings import Settings
 
-ENGINES = frozenset({"net"})
-"""Those that are moved there: Python's work, in pieces too small for a thread."""
+ENGINE = "net"
+"""The one that is moved there: Python's work, in pieces too small for a thread."""
 PATIENCE = 60.0
 """Seconds in which the process must be ready."""
 AGAIN = 1.0, 30.0
@@ -85,7 +84,11 @@ class Child:
         """Start it and wait until it is ready. Raises `VisavisError`."""
         command = [sys.executable, "-c", f"from {__name__} import main; main()"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | MEMORY
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | MEMORY,
+            process_group=0,  # Ctrl-C is for the server, which ends this process
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -138,20 +141,12 @@ class Child:
 
 
 class FarFace:
-    """Stands for one there; without a process it is neutral."""
+    """Stands for one there."""
 
     def __init__(self, number: int, opening: Opening, child: Child | None) -> None:
+        """`child`: None when there is no process; the face is neutral then."""
         self.number, self.opening, self.child = number, opening, child
         self.opened = False
-
-    def express(self, emotions: tuple[Emotion, ...]) -> None:
-        """Its emotions travel with the sound."""
-
-    def feed(self, pcm: bytes, phonemes: tuple[Phoneme, ...] | None, last: bool) -> Weights:
-        raise NotImplementedError("this face is moved with others, by `FaceProcess.move`")
-
-    def drawings(self) -> tuple[Drawing, ...]:
-        return ()
 
 
 class FaceProcess:
@@ -170,7 +165,7 @@ class FaceProcess:
         self._lock = threading.Lock()
         self._closing = threading.Event()
 
-    def open(self, media: Media, seed: int, timed: bool) -> ExpressiveFace:
+    def open(self, media: Media, seed: int, timed: bool) -> FarFace:
         """The face of one turn; `timed`: its speech comes with phonemes."""
         self._count += 1
         face = FarFace(self._count, Opening(media, seed, timed), self._child)
@@ -179,8 +174,7 @@ class FaceProcess:
 
     def move(self, moves: Sequence[Move]) -> list[Animated]:
         """See `speech_face.move`; for one thread at a time, except that one may be stuck."""
-        child = self._child
-        found = {id(each): unmoved(each.job) for each in moves}
+        child, found = self._child, dict[int, Animated]()
         ours = [each for each in moves if child is not None and _of(each).child is child]
         if child is not None and ours:
             gone = [self._gone.popleft() for _ in range(len(self._gone))]
@@ -190,9 +184,9 @@ class FaceProcess:
             except (EOFError, OSError, ValueError):  # the last: it was closed meanwhile
                 self._lost(child)
             else:
-                found |= {id(each): moved for each, moved in zip(ours, answer.animated, strict=True)}
+                found = {id(each): moved for each, moved in zip(ours, answer.animated, strict=True)}
                 self._note(answer)
-        return [found[id(each)] for each in moves]
+        return [found.get(id(each)) or unmoved(each.job) for each in moves]
 
     def another(self) -> Executor:
         """Instead of a thread that waits for a process that does not answer."""
@@ -210,7 +204,7 @@ class FaceProcess:
         face = self._settings.face
         problem = "FACES_GONE: The process that moves faces has ended; another one is being started."
         problems = {"problems": [problem]} if self._child is None else {}
-        return {"engine": face.engine, "timed": "phonemes", "life": face.life, **problems}
+        return {"engine": face.engine, "timed": TIMED, "life": face.life, **problems}
 
     def figures(self) -> dict[str, Any]:
         """What moving the faces takes, with either engine."""
@@ -259,7 +253,7 @@ class FaceProcess:
 
 def load(settings: Settings) -> Faces | FaceProcess:
     """The faces of a server, in a process of their own if that is set and helps. Raises as `Faces.load`."""
-    apart = settings.face.process and settings.face.engine in ENGINES
+    apart = settings.face.process and settings.face.engine == ENGINE
     began = time.monotonic()
     faces = FaceProcess(settings) if apart else Faces.load(settings)
     faces.meter.warm_up = time.monotonic() - began
@@ -318,7 +312,7 @@ class Room:
 
 def main() -> None:
     """Move faces as long as somebody asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it comes here all the same (Windows)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     settings: Settings = _receive(requests)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import structlog
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
 from visavis.events import Animate, Animated, Drawing, Emotion, Phoneme
-from visavis.faces import DrawnStream, ExpressiveFace, FaceEngine, FaceStream, ManyVoices, PictureEngine
+from visavis.faces import (
+    DrawnStream,
+    ExpressiveFace,
+    Face,
+    FaceEngine,
+    FaceStream,
+    ManyVoices,
+    PictureEngine,
+)
 from visavis.faces.accents import LoudAccents, StressAccents, follow
 from visavis.faces.framing import Samples, alike, levels, split
 from visavis.faces.life import Life, enliven
@@ -255,17 +263,14 @@ def _checked(weights: Weights, due: int, last: bool) -> Weights:
 class Move:
     """An `Animate`, and the face that is to follow it."""
 
-    face: ExpressiveFace
+    face: Face
     job: Animate
-
-    def __call__(self) -> Animated:
-        return move([self])[0]
 
 
 def move(moves: Sequence[Move]) -> list[Animated]:
     """Move the faces of different turns; it never raises where `ExpressiveFace.feed` does not."""
     for each in moves:
-        each.face.express(each.job.emotions)
+        _expressive(each).express(each.job.emotions)
     ours = [each for each in moves if isinstance(each.face, TurnFace)]
     faces: Any = [each.face for each in ours]
     pieces = [(each.job.pcm, each.job.phonemes, each.job.last) for each in ours]
@@ -273,7 +278,7 @@ def move(moves: Sequence[Move]) -> list[Animated]:
     return [_animated(each, found.get(id(each))) for each in moves]
 
 
-def resting(face: ExpressiveFace) -> ExpressiveFace:
+def resting(face: Face) -> Face:
     """What stands for a face whose engine has not returned, in the rest of its turn."""
     return face.resting() if isinstance(face, TurnFace) else face
 
@@ -285,7 +290,11 @@ def unmoved(job: Animate) -> Animated:
 
 
 def _animated(each: Move, weights: Weights | None) -> Animated:
-    job = each.job
+    face, job = _expressive(each), each.job
     if weights is None:
-        weights = each.face.feed(job.pcm, job.phonemes, job.last)
-    return Animated(job.turn, weights, job.last, each.face.drawings())
+        weights = face.feed(job.pcm, job.phonemes, job.last)
+    return Animated(job.turn, weights, job.last, face.drawings())
+
+
+def _expressive(each: Move) -> ExpressiveFace:
+    return cast(ExpressiveFace, each.face)

@@ -21,7 +21,7 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visavis import garbage
+from visavis import garbage, plugins
 from visavis.conversations import database
 from visavis.errors import ConfigurationError, VisavisError, for_people
 from visavis.recording.folder import open_folder
@@ -158,7 +158,8 @@ class Server(uvicorn.Server):
 
 def check(settings: Settings) -> None:
     """Raise what would keep a server from starting, as far as can be told without loading a model: settings,
-    files and folders, Redis. Writes nothing."""
+    plug-ins, files and folders, Redis. Writes nothing."""
+    plugins.check(settings)
     create_app(settings)
     _tls(settings.server)
     if (recordings := open_folder(settings)) is not None:
