@@ -16,7 +16,7 @@ from visavis.arkit import neutral
 from visavis.audio import Media
 from visavis.conversation import Conversation
 from visavis.errors import VisavisError
-from visavis.faces.speech_face import Faces
+from visavis.faces.speech_face import Faces, Move, move
 from visavis.recording import OUTPUTS
 from visavis.recording.lines import Line, encode, message_of, unpack
 from visavis.recording.reader import BrokenOff, Recording, Step
@@ -126,7 +126,7 @@ class _Player:
         self._tape = Tape(self._put, lambda: None)
         self._lines: dict[int, _Line] = {}
         self._follower = self._tape.follower()
-        self._jobs: dict[int, Callable[[], ev.Animated]] = {}
+        self._jobs: dict[int, Move] = {}
         self._session = self._open(header)
 
     def _open(self, header: Line) -> _Replayed:
@@ -198,20 +198,18 @@ class _Player:
                 self._session.feed(event, at, taped=True)
 
     # -- the face ------------------------------------------------------------------------------------------
-    def submit(
-        self, due: float, work: Callable[[], ev.Animated], done: object, wanted: object, lost: object
-    ) -> None:
+    def submit(self, due: float, job: Move, done: object, wanted: object, lost: object) -> None:
         """Stands for the animator: the work is done when its result was there."""
-        self._jobs[self._session.face_turn] = work
+        self._jobs[job.job.turn] = job
 
     def _moved(self, event: Any) -> Any:
         """The recorded face, or what is made of it now when that is another one."""
         if not isinstance(event, ev.Animated) or self._faces is None:
             return event
-        work = self._jobs.pop(event.turn, None)
-        if work is None:
+        job = self._jobs.pop(event.turn, None)
+        if job is None:
             return event
-        made = work()
+        made = move([job])[0]
         if made.weights.shape != event.weights.shape:
             return replace(made, drawings=())
         apart = float(np.max(np.abs(made.weights - event.weights), initial=0.0))
@@ -250,10 +248,6 @@ class _Replayed(Session):
     def release(self) -> None:
         self._asks_in.close()
         self._asks.close()
-
-    @property
-    def face_turn(self) -> int:
-        return self._face_turn
 
     def _ask(self, event: ev.ToAgent) -> None:
         if self.tape is not None:
