@@ -286,7 +286,7 @@ def pieces_of(*parts: str) -> AsyncIterator[str]:
     [
         (["It is ", "a river. ", "It is long. ", "And wide."], 1, "It is a river."),
         (["It is ", "a river. ", "It is long. ", "And wide."], 2, "It is a river. It is long."),
-        (["It is a river. ", "It is lo"], 2, "It is a river."),
+        (["It is a river. ", "It is lo"], 2, "It is a river. "),
         (["It is a river. ", "It is long."], 2, "It is a river. It is long."),
         (["Assist", "ant: A river", " it is\nUser: no"], 2, "A river it is"),
         (["Well... a river is", " water. Yes."], 1, "Well... a river is water."),
@@ -300,6 +300,27 @@ def test_short_answers_end_with_a_sentence(parts: list[str], sentences: int, sai
         return "".join([piece async for piece in short_answer(pieces_of(*parts), sentences)])
 
     assert asyncio.run(main()) == said
+
+
+def test_a_first_sentence_can_be_spoken_while_the_second_is_written() -> None:
+    from visavis.clauses import ClauseCutter
+    from visavis.stages.llm_demo import short_answer
+
+    async def main() -> str:
+        cutter, written = ClauseCutter(), ""
+
+        async def generate() -> AsyncIterator[str]:
+            nonlocal written
+            for part in ("It is a river", ".", " It", " is", " long", ".", " And"):
+                written += part
+                yield part
+
+        async for piece in short_answer(generate(), 2):
+            if cutter.feed(piece):
+                return written
+        return "all of it"
+
+    assert asyncio.run(main()) == "It is a river. It"
 
 
 @pytest.mark.parametrize("parts", [[], ["  "], ["...", "\n"], ["Assistant:"]])
@@ -328,6 +349,39 @@ def say(*said: str) -> list[str]:
         return [message.text for message in messages if message.role == "assistant"]
 
     return asyncio.run(main())
+
+
+def test_the_small_model_reads_the_end_of_the_last_exchange_only() -> None:
+    from visavis.stages.llm_demo import DemoBrain
+
+    shown: list[Sequence[Message]] = []
+
+    class Unprepared:
+        def choose(self, *_: object) -> None: ...
+
+    class Generator:
+        workers = None
+
+        async def generate(self, messages: Sequence[Message], **_: object) -> AsyncGenerator[str, None]:
+            shown.append(messages)
+            yield "Fine."
+
+    async def main() -> list[str | ToolCall]:
+        told = Message("assistant", "Once upon a time. " * 40 + "They lived happily.")
+        said = [
+            Message("user", "Hello!"),
+            Message("assistant", "Hi!"),
+            Message("user", "Tell me more."),
+            told,
+        ]
+        brain = DemoBrain(cast(Any, Unprepared()), cast(Any, Generator()), "Be kind.")
+        return [piece async for piece in brain.reply([*said, Message("user", "I liked that.")])]
+
+    assert asyncio.run(main()) == ["Fine."]
+    ((system, asked, story, question),) = shown
+    assert (system.text, asked.text, question.text) == ("Be kind.", "Tell me more.", "I liked that.")
+    assert len(story.text) <= 160 and story.text.endswith("a time. They lived happily.")
+    assert story.text.split()[0] in ("Once", "upon", "a", "time.")
 
 
 @pytest.mark.models

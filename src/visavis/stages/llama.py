@@ -47,10 +47,14 @@ class Llama:
         """They only wait: the work is done in llama.cpp's own threads."""
         self._server = _open(gguf, context, threads, parallel)
 
-    def warm_up(self, messages: Sequence[Message]) -> None:
-        """Blocking: generate one token, which leaves the beginning of the prompt in the cache."""
-        request = self._request(messages, (), 1, 1.0, 0.0)
-        self._server.handle_chat_completions(request, _stop)
+    def warm_up(self, *prompts: Sequence[Message]) -> None:
+        """Blocking: generate one token of each, which leaves its beginning in a place of the cache.
+
+        At most `parallel` prompts. An answer takes the place that knows most of its prompt already.
+        """
+        for place, messages in enumerate(prompts):
+            request = self._request(messages, (), 1, 1.0, 0.0)
+            self._server.handle_chat_completions({**request, "id_slot": place}, _stop)
 
     async def generate(
         self,
@@ -144,13 +148,12 @@ def _open(gguf: Path, context: int, threads: int, parallel: int) -> Any:
     params.n_ctx = context * parallel
     params.n_parallel = parallel
     params.kv_unified = True  # one conversation may use what the others leave
+    params.slot_prompt_similarity = 0.15  # a place that knows less of a prompt goes by its age
     params.n_batch = 512
     params.n_ubatch = 128
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_Q8_0
-    params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
     params.cache_ram_mib = 0
     params.n_ctx_checkpoints = 0
     params.n_threads_http = 1

@@ -32,8 +32,9 @@ from visavis.stages.replies import Replies, embed_bank, read_bank
 from visavis.stages.sentence_encoder import SentenceEncoder
 from visavis.tools import Tool
 
-FACTS = "You are a helpful assistant. Answer in one short sentence."
-"""Instead of the default instructions when a fact is asked for: a model this small knows less in a role."""
+FACTS = "Be a helpful assistant. Answer in one short sentence."
+"""Instead of the default instructions when a fact is asked for: a model this small knows less in a role. It
+begins unlike them, so that each keeps its place in the cache."""
 FALLBACK = "I'm only a small demo brain, and I don't know what to say to that."
 """Instead of an answer that is empty or goes in circles."""
 PREFACES = (
@@ -56,10 +57,10 @@ _LONGEST_ROLE = 12
 _CONTEXT, _PARALLEL = 1024, 4
 """Tokens of a conversation with its answer, and answers that are generated at a time: together four cost a
 quarter less than one after the other (CPU), and nobody waits for three others to be complete."""
-_MESSAGES = 4
-_CHARACTERS = 800
-_LONGEST_INSTRUCTIONS = 1_200
-"""What the small model is shown of the conversation; more only confuses and slows it."""
+_LONGEST_INSTRUCTIONS, _LONGEST_QUESTION, _LONGEST_PAST = 1_200, 800, 160
+_MESSAGES = 3
+"""What the small model is shown of the conversation, in characters: the question, and how each message of the
+last exchange ended. More only confuses and slows it: it reads hardly faster than it writes."""
 
 
 def load(settings: Settings) -> DemoBrains:
@@ -113,10 +114,10 @@ class DemoBrain:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="replies")
 
     def warm_up(self) -> None:
-        """Run every part once, and leave the instructions in the model's prompt cache."""
-        hello = [Message("user", "Hello, how are you?")]
+        """Run every part once, and leave the instructions in the model's cache."""
+        hello, question = [Message("user", "Hello, how are you?")], [Message("user", "What is water?")]
         self._replies.choose(hello, datetime.now())
-        self._model.warm_up(self._prompt(hello))
+        self._model.warm_up(*[self._prompt(hello)] * (_PARALLEL - 1), self._prompt(question))
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[Tool] = ()
@@ -154,7 +155,7 @@ class DemoBrain:
                 yield piece
 
     def _prompt(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages as the small model sees them: prefaces gone, not too many."""
+        """The messages as the small model sees them: prefaces gone, not too many or too long."""
         instructions = " ".join(m.text for m in messages if m.role == "system") or self._instructions
         talk = [m for m in messages if m.role != "system"][-_MESSAGES:]
         if asks_fact(talk[-1].text):
@@ -162,15 +163,9 @@ class DemoBrain:
                 instructions = FACTS
             if not _REFERS.search(talk[-1].text):
                 talk = talk[-1:]  # what was said before would only lead it astray
-        recent: list[Message] = []
-        left = _CHARACTERS
-        for message in reversed(talk):
-            text = _without_preface(message.text)[-_CHARACTERS:]
-            left -= len(text)
-            if left < 0 and recent:
-                break
-            recent.insert(0, Message(message.role, text))
-        return [Message("system", instructions[:_LONGEST_INSTRUCTIONS]), *recent]
+        past = [Message(m.role, _end_of(_without_preface(m.text), _LONGEST_PAST)) for m in talk[:-1]]
+        question = Message("user", _end_of(talk[-1].text.strip(), _LONGEST_QUESTION))
+        return [Message("system", instructions[:_LONGEST_INSTRUCTIONS]), *past, question]
 
 
 def asks_fact(text: str) -> bool:
@@ -192,6 +187,11 @@ def _without_preface(text: str) -> str:
     return text.strip()
 
 
+def _end_of(text: str, characters: int) -> str:
+    """The last words of `text`."""
+    return text if len(text) <= characters else text[-characters:].partition(" ")[2] or text[-characters:]
+
+
 async def short_answer(pieces: AsyncIterator[str], sentences: int) -> AsyncGenerator[str, None]:
     """The first sentences of one line: the very first as it grows, others only when complete.
 
@@ -204,7 +204,8 @@ async def short_answer(pieces: AsyncIterator[str], sentences: int) -> AsyncGener
         line, newline, _ = _ROLE.sub("", text.lstrip()).partition("\n")
         ends = [match.end() for match in _SENTENCE_END.finditer(line)][:sentences]
         growing = len(line) if len(line) > _LONGEST_ROLE else 0
-        end = ends[-1] if ends else growing
+        # The space after a sentence says that it is complete; whoever speaks it need not wait for the next.
+        end = ends[-1] + (len(ends) < sentences) if ends else growing
         if end > passed:
             yield line[passed:end]
             passed = end
