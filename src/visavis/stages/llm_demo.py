@@ -24,6 +24,7 @@ from visavis.needs import speaks_english
 from visavis.settings import AssistantSettings, Settings
 from visavis.spoken_clock_pl import polish_clock
 from visavis.stages import LanguageModel, Message
+from visavis.stages.gguf_blocks import unpack
 from visavis.stages.llama import Llama
 from visavis.stages.onnx import release_memory
 from visavis.stages.prepared import DemoBrains, load_prepared
@@ -81,7 +82,7 @@ def load_english(settings: Settings) -> DemoBrain:
     encoder = SentenceEncoder(
         store.path("minilm") / "model.onnx", store.path("minilm-tokenizer") / "tokenizer.json"
     )
-    gguf = next(store.path("smollm2-135m").glob("*.gguf"))
+    (gguf,) = store.derived("smollm2-135m", _unpack, "1").glob("*.gguf")
     model = Llama(gguf, seed=settings.assistant.seed, context=_CONTEXT, parallel=_PARALLEL)
     brain = DemoBrain(
         load_replies(store, encoder, settings.assistant.seed), model, settings.assistant.instructions
@@ -89,6 +90,11 @@ def load_english(settings: Settings) -> DemoBrain:
     brain.warm_up()
     release_memory()
     return brain
+
+
+def _unpack(source: Path, target: Path) -> None:
+    (gguf,) = source.glob("*.gguf")
+    unpack(gguf, target / gguf.name)
 
 
 def load_replies(store: ModelStore, encoder: SentenceEncoder, seed: int) -> Replies:
