@@ -10,11 +10,12 @@ import asyncio
 import json
 import math
 import struct
+import sys
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-RATE = 16_000
+PORT, RATE = 9000, 16_000
 
 
 def tone(seconds: float) -> bytes:
@@ -51,9 +52,14 @@ async def talk(visavis: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(talk, "localhost", 9000) as server:
+    async with serve(talk, "localhost", PORT) as server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        sys.exit(f"Cannot listen on port {PORT} ({error}). Stop what does, or change PORT and AGENT_URL.")

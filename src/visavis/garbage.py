@@ -15,3 +15,9 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLD)
+
+
+def unsettle() -> None:
+    """It ends: native libraries see their objects go before they go themselves."""
+    gc.unfreeze()
+    gc.collect()

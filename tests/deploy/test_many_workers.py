@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from tests.redis_server import needs_redis, redis_server
 
 from visavis.errors import ConfigurationError
 from visavis.server.reach import address_of
-from visavis.server.workers import Crew, check
+from visavis.server.workers import Crew, _work, check
 from visavis.settings import Settings
 
 KEY = "k" * 32
@@ -89,6 +90,20 @@ def test_each_worker_has_a_port_of_its_own(given: str, ports: list[int]) -> None
     for place in range(2):
         workers._start(place, first=place == 0)
     assert [call.kwargs["args"][2] for call in context.Process.call_args_list] == ports
+
+
+def test_a_workers_port_in_use_is_named_with_its_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for of_its_process in ("os.setpgrp", "visavis.logs.set_up", "visavis.server.workers._end_with_the_crew"):
+        monkeypatch.setattr(of_its_process, Mock())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit):
+            _work(settings(redis="redis://localhost"), Mock(), port, Mock())
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Port {port} on 127.0.0.1 is in use" in said and f"cluster.worker_port: {port + 1}" in said
+    assert "--port" not in said
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.ops.asking import get
 from tests.process import Server
@@ -56,6 +58,13 @@ def test_programs_are_told_what_happens_now(running: Server) -> None:
     assert told["stages"]["avatar"]["calls"] >= 2
     assert told["queues"]["face"]["jobs"] >= 2
     assert set(told["queues"]) == {"face", "models"}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/ready"])
+def test_what_it_would_tell_without_telling(path: str, running: Server) -> None:
+    with urllib.request.urlopen(urllib.request.Request(running.http + path, method="HEAD")) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
+        assert answer.headers["cache-control"] == "no-store"
 
 
 def test_it_is_ready(running: Server) -> None:

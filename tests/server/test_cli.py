@@ -170,6 +170,15 @@ def test_say_by_ear_and_faster() -> None:
     assert np.array(heard)[:, INDEX["jawOpen"]].max() > 0.05
 
 
+@needs_espeak
+def test_say_in_another_language() -> None:
+    for language in ("en", "pl"):
+        command("say", "Jak", f"{language}.wav", "--language", language)
+    english, polish = (json.loads(Path(f"{name}.json").read_bytes())["phonemes"] for name in ("en", "pl"))
+    assert [phoneme["symbol"] for phoneme in polish] == ["j", "a", "k", "sil"]
+    assert english != polish
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -178,6 +187,8 @@ def test_say_by_ear_and_faster() -> None:
         (("hello", "out.json"), "out.json: speech is written as .wav, or as a video"),
         (("hello", "out.avi"), "out.avi: speech is written as .wav, or as a video"),
         (("hello", "."), ".: speech is written as .wav, or as a video"),
+        (("hello", "out.wav", "--fps", "25"), "out.wav: only for a video (.mp4, .webm, .gif): --fps"),
+        (("hello", "out.wav", "--language", "Polish"), "assistant.language is 'Polish' but must match"),
         (("hello", "out.wav", "--speed", "9"), "voice.speed is 9.0 but must be less than or equal to 2"),
         (("hello", "out.wav", "--engine", "nte"), "did you mean net?"),
     ],

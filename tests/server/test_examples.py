@@ -41,3 +41,13 @@ def test_a_client_without_a_server_or_with_a_wrong_file(
             runpy.run_path(str(EXAMPLES / example), run_name="__main__")
     assert reason.format(**known) in f"{ended.value.code} {capsys.readouterr().err}"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_agent_whose_port_is_taken() -> None:
+    source = (EXAMPLES / "echo_agent.py").read_text(encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        moved = source.replace("PORT, RATE = 9000", f"PORT, RATE = {port}")
+        with pytest.raises(SystemExit, match=f"Cannot listen on port {port} ") as ended:
+            exec(compile(moved, "echo_agent.py", "exec"), {"__name__": "__main__"})
+    assert "change PORT and AGENT_URL" in str(ended.value.code)

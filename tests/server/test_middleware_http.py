@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from tests.asgi import Socket, call
 from tests.vtime import run
@@ -37,7 +37,9 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         size += len(message.get("body", b""))
         more = message.get("more_body", False)
     answer = {"size": size, "client": scope["client"][0], "scheme": scope["scheme"]}
-    page = HTMLResponse("<html>") if scope["path"] == "/page" else JSONResponse(answer)
+    page: Response = HTMLResponse("<html>") if scope["path"] == "/page" else JSONResponse(answer)
+    if scope["path"] == "/file":
+        page = FileResponse(__file__)
     await page(scope, receive, send)
 
 
@@ -97,6 +99,22 @@ def test_a_websocket_comes_through_proxies_too() -> None:
         return socket.texts
 
     assert run(main()) == ["wss 198.51.100.7"]
+
+
+@pytest.mark.parametrize(
+    ("part", "status"),
+    [
+        ("bytes=0-3", 206),
+        (" Bytes = 0-3", 206),
+        ("bytes=99999999-", 416),
+        ("pages=1-2", 200),
+        ("nonsense", 200),
+    ],
+)
+def test_a_part_in_an_unknown_unit_is_all_of_it(part: str, status: int) -> None:
+    answer = run(call(middleware(), "GET", "/file", {"Range": part}))
+    assert answer.status == status
+    assert (answer.body == Path(__file__).read_bytes()) == (status == 200)
 
 
 def test_browsers_are_told_what_a_page_may_do() -> None:

@@ -102,6 +102,7 @@ def test_nothing_is_overwritten_that_was_given(film: Path) -> None:
         (["film.mp4", "face.glb", "--into", "film.mp4"], "is not a glTF binary"),
         (["notes.txt", "face.csv"], "not an audio or video file"),
         (["film.mp4", "nowhere/face.csv"], "Cannot write nowhere/face.csv"),
+        (["film.mp4", "face.csv", "--language", "pl"], "--language pl needs --text or --captions"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(arguments: list[str], reason: str, film: Path) -> None:

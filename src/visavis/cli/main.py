@@ -16,6 +16,7 @@ from visavis import logs, plugins
 from visavis.cli import bench, config, conversations, models, simulate, stage
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
+from visavis.errors import VisavisError
 from visavis.models import ModelStore
 from visavis.needs import needed_models
 from visavis.settings import Settings
@@ -128,12 +129,13 @@ def say(
             help="A WAV file, with the face track beside it as .json; or a video: .mp4, .webm, .gif."
         ),
     ],
+    language: Annotated[str | None, typer.Option(help="The language of TEXT: en, pl, ...")] = None,
     speed: Annotated[float | None, typer.Option(help="Speed of the voice, 0.5 to 2.")] = None,
     engine: Annotated[
         str | None, typer.Option(help="A face engine that works from the sound: net, energy, ...")
     ] = None,
     avatar: AvatarOption = None,
-    fps: Annotated[int, typer.Option(help="Video: frames a second, 1 to 60.")] = 30,
+    fps: Annotated[int | None, typer.Option(help="Video: frames a second, 1 to 60 (30).")] = None,
     size: SizeOption = None,
     background: BackgroundOption = None,
     h264: H264Option = False,
@@ -144,7 +146,7 @@ def say(
     """Speak TEXT into a WAV file, with the face that goes with it, or into a video of the avatar."""
     with readable_errors(debug=bool(debug)):
         options = {"voice.speed": speed, "face.engine": engine, "avatar": avatar, "debug": debug}
-        settings = _settings(options, config)
+        settings = _settings(options | {"assistant.language": language}, config)
         from visavis.cli import captions as cli_captions
         from visavis.cli import video as cli_video
         from visavis.say import check, speak, write
@@ -152,8 +154,8 @@ def say(
         if captions is not None:
             cli_captions.check(captions)
         by_ear = engine is not None
-        if cli_video.is_video(out, avatar=avatar, size=size, background=background, h264=h264):
-            look = cli_video.Look(fps, size, background, h264)
+        if cli_video.is_video(out, avatar=avatar, fps=fps, size=size, background=background, h264=h264):
+            look = cli_video.Look(30 if fps is None else fps, size, background, h264)
             typer.echo(cli_video.say(text, out, settings, look, by_ear=by_ear, captions=captions))
             return
         check(out)
@@ -208,6 +210,9 @@ def animate(
 ) -> None:
     """Animate a recording: the face of whoever speaks in IN, or a video of the avatar speaking it."""
     with readable_errors(debug=bool(debug)):
+        if language is not None and text is None and captions is None:
+            message = f"--language {language} needs --text or --captions: a face is moved in any language."
+            raise VisavisError("BAD_OPTION", message)
         options = {"face.engine": engine, "face.life": life, "avatar": avatar, "debug": debug}
         if captions is not None and text is None:
             options["assistant.language"] = language

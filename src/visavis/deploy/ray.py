@@ -10,9 +10,12 @@ Replicas read their settings as the server does: from the environment and the fi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from fastapi import FastAPI
 
 from visavis.errors import ConfigurationError, ExtraMissing
 from visavis.stages.remote_wire import KINDS
@@ -54,7 +57,25 @@ def _server() -> Any:
     app = create_app(settings)
     if settings.redis:
         open_side_door(app, settings)
+    _settled(app)
     return app
+
+
+def _settled(app: FastAPI) -> None:
+    """While `app` runs, its process works as that of `visavis serve` does."""
+    from visavis import garbage
+    from visavis.server import run
+
+    inside = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[Any]:
+        async with inside(app) as state:
+            run.settle()
+            yield state
+        garbage.unsettle()
+
+    app.router.lifespan_context = lifespan
 
 
 def _stage(kind: str) -> Any:

@@ -52,6 +52,7 @@ class HttpMiddleware:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
+        scope["headers"] = [header for header in scope["headers"] if not _in_another_unit(*header)]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -164,6 +165,11 @@ def content_policy(pages: Iterable[str], api_base: str = "", framed_by: Iterable
         "frame-ancestors": " ".join(["'self'", *framed_by]),
     }
     return "; ".join(f"{rule} {sources}" for rule, sources in rules.items())
+
+
+def _in_another_unit(name: bytes, value: bytes) -> bool:
+    """Whether it is a `Range` in a unit that nobody here knows, which is to be ignored (RFC 9110, 14.2)."""
+    return name == b"range" and value.partition(b"=")[0].strip().lower() != b"bytes"
 
 
 def _hash(text: str) -> str:

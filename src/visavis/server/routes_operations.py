@@ -33,9 +33,10 @@ class OperationRoutes:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        router.add_api_route("/ready", ready, methods=["GET"], include_in_schema=False)
+        methods = ["GET", "HEAD"]
+        router.add_api_route("/ready", ready, methods=methods, include_in_schema=False)
         if self._settings.metrics.enabled:
-            router.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
+            router.add_api_route("/metrics", metrics, methods=methods, include_in_schema=False)
         return router
 
 

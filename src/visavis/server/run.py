@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import socket
 import ssl
@@ -42,8 +41,9 @@ SWITCH = 0.0005
 times as long, which would show as late frames."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that holds the port but does not listen yet; `VisavisError` says what to do when it cannot."""
+def bind(host: str, port: int, option: str = "visavis --port") -> socket.socket:
+    """A socket that holds the port but does not listen yet; `VisavisError` says what to do when it cannot:
+    give `option` another port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
@@ -55,19 +55,19 @@ def bind(host: str, port: int) -> socket.socket:
         sock.bind(address)
     except OSError as error:
         sock.close()
-        raise VisavisError(*_cannot_bind(error, host, port)) from error
+        raise VisavisError(*_cannot_bind(error, host, port, option)) from error
     return sock
 
 
-def _cannot_bind(error: OSError, host: str, port: int) -> tuple[str, str]:
+def _cannot_bind(error: OSError, host: str, port: int, option: str) -> tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port < 65535 else 8080
         return "PORT_IN_USE", (
             f"Port {port} on {host} is in use by another program. Stop that one, or choose another port: "
-            f"visavis --port {other}"
+            f"{option} {other}"
         )
     if error.errno == errno.EACCES:
-        return "PORT_FORBIDDEN", f"Port {port} needs more rights; choose one above 1023: visavis --port 8080"
+        return "PORT_FORBIDDEN", f"Port {port} needs more rights; choose one above 1023: {option} 8080"
     return "BAD_HOST", f"Cannot listen on {host} port {port}: {error.strerror}."
 
 
@@ -102,8 +102,7 @@ def run(
     except SystemExit:  # uvicorn's end when the application could not start
         if application.failure is None:
             raise
-    gc.unfreeze()  # so that native libraries see their objects go before they go themselves
-    gc.collect()
+    garbage.unsettle()
     if application.failure is not None:
         raise for_people(application.failure) or application.failure
 
@@ -199,10 +198,15 @@ def _without_traceback(send: Send) -> Send:
     return send_quietly
 
 
-def _ready(settings: Settings, page: str) -> None:
-    """All models are loaded and the port is open."""
+def settle() -> None:
+    """All models are loaded: from now on the interpreter works as an event loop needs it."""
     garbage.settle()
     sys.setswitchinterval(SWITCH)
+
+
+def _ready(settings: Settings, page: str) -> None:
+    """All models are loaded and the port is open."""
+    settle()
     server = settings.server
     url = page_url(server.host, server.port, tls=server.ssl_certfile is not None) + page
     Console(stderr=True).print(f"Visavis is ready: [bold]{url}[/bold]  (Ctrl-C stops it)", highlight=False)

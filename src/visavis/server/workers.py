@@ -29,6 +29,7 @@ AGAIN_SECONDS = 1.0
 """Between the end of a worker and the start of the next."""
 LOOK_SECONDS = 0.5
 LAST_PORT = 65535
+PORT_OPTION = "cluster.worker_port:"
 
 
 def check(settings: Settings, count: int) -> None:
@@ -109,7 +110,7 @@ def _work(settings: Settings, sock: socket.socket, port: int, ready: Event) -> N
     _end_with_the_crew()
     logs.set_up(settings.logs, debug=settings.debug)
     try:
-        with readable_errors(debug=settings.debug), run.bind(settings.server.host, port) as own:
+        with readable_errors(debug=settings.debug), run.bind(settings.server.host, port, PORT_OPTION) as own:
             run.run(settings, sock, own=own, on_ready=ready.set)
     except typer.Exit as end:  # which is a command's
         sys.exit(end.exit_code)
