@@ -50,7 +50,7 @@ class MarkedEngine(ScriptedEngine):
         try:
             yield agent
         finally:
-            await agent.stop()
+            agent.stop()
 
     def status(self) -> dict[str, Any]:
         """With the number of Python's objects, of those that somebody still needs."""
@@ -66,7 +66,7 @@ class MarkedAgent(ScriptedAgent):
 
     async def send(self, event: ev.ToAgent) -> None:
         if isinstance(event, ev.UserText):
-            await self.stop()
+            self.stop()
             self._pcm = speech(event.text)
         await super().send(event)
 

@@ -68,7 +68,7 @@ class Acting(MarkedAgent):
 
     async def send(self, event: ev.ToAgent) -> None:
         if isinstance(event, ev.UserText) and event.text.startswith("act"):
-            await self._put(ev.ToolCall(f"c{self._count}", "wave", {}))
+            self._put(ev.ToolCall(f"c{self._count}", "wave", {}))
         await super().send(event)
 
 
@@ -79,7 +79,7 @@ class Engine(ScriptedEngine):
         try:
             yield agent
         finally:
-            await agent.stop()
+            agent.stop()
 
 
 class Place:

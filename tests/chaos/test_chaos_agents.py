@@ -46,10 +46,10 @@ class Troubled(MarkedAgent):
 
     async def say(self, *events: Any) -> None:
         for event in events:
-            await self._put(event)
+            self._put(event)
 
     async def leave(self) -> None:
-        await self._put(cast(Any, None))
+        self._put(cast(Any, None))
 
     async def __aiter__(self) -> AsyncIterator[ev.FromAgent]:
         event: Any
@@ -72,7 +72,7 @@ class Engine(MarkedEngine):
         try:
             yield agent
         finally:
-            await agent.stop()
+            agent.stop()
 
 
 # -- what it does ------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class ListeningEngine(ScriptedEngine):
         try:
             yield agent
         finally:
-            await agent.stop()
+            agent.stop()
 
 
 class ListeningAgent(ScriptedAgent):

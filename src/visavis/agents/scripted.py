@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +19,6 @@ from visavis.errors import ConfigurationError
 from visavis.settings import ScriptedSettings, Settings
 
 INPUT_RATE, OUTPUT_RATE = 16_000, 24_000
-BACKLOG = 64
-"""Events that may wait for the session."""
 SYLLABLE = 0.2
 """Seconds between the syllables of the murmur; people speak four to six a second."""
 SYLLABLES_PER_WORD = 2
@@ -75,7 +74,7 @@ class ScriptedEngine:
         try:
             yield agent
         finally:
-            await agent.stop()
+            agent.stop()
 
     def status(self) -> dict[str, Any]:
         return {"name": "scripted", "models": [], "problems": []}
@@ -89,53 +88,66 @@ class ScriptedAgent:
     """
 
     def __init__(self, script: ScriptedSettings, pcm: bytes) -> None:
-        self._script, self._pcm = script, pcm
-        self._events: asyncio.Queue[ev.FromAgent] = asyncio.Queue(BACKLOG)
-        self._reply: asyncio.Task[None] | None = None
+        self._delay, self._pcm = script.delay, pcm
+        seconds = script.chunk_ms / 1000
+        self._size, self._gap = round(OUTPUT_RATE * seconds) * BYTES, seconds / script.speed
+        self._events: deque[ev.FromAgent] = deque()
+        self._news: asyncio.Future[None] | None = None
+        """Whoever iterates waits for it."""
+        self._next: asyncio.TimerHandle | None = None
+        """Of the reply that is being spoken, what comes next."""
         self._count = 0
 
     async def send(self, event: ev.ToAgent) -> None:
         match event:
             case ev.UserText():
-                await self._answer()
+                self._answer()
             case ev.MicOff():
-                await self._put(ev.UserSaid("(speech)"))
-                await self._answer()
+                self._put(ev.UserSaid("(speech)"))
+                self._answer()
             case ev.CancelReply(reply) if reply == str(self._count):
-                await self.stop()
+                self.stop()
 
     async def __aiter__(self) -> AsyncIterator[ev.FromAgent]:
+        loop = asyncio.get_running_loop()
         while True:
-            yield await self._events.get()
+            if not self._events:
+                self._news = loop.create_future()
+                await self._news
+            yield self._events.popleft()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End the reply that is being spoken."""
-        if self._reply is not None:
-            self._reply.cancel()
-            await asyncio.gather(self._reply, return_exceptions=True)
-            self._reply = None
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
-    async def _answer(self) -> None:
-        await self.stop()
+    def _answer(self) -> None:
+        self.stop()
         self._count += 1
-        self._reply = asyncio.create_task(self._speak(str(self._count)), name="scripted reply")
+        loop = asyncio.get_running_loop()
+        self._next = loop.call_later(self._delay, self._begin, str(self._count), loop.time() + self._delay)
 
-    async def _speak(self, reply: str) -> None:
-        clock = asyncio.get_running_loop().time
-        begin = clock() + self._script.delay
-        seconds = self._script.chunk_ms / 1000
-        size = round(OUTPUT_RATE * seconds) * BYTES
-        await asyncio.sleep(begin - clock())
-        await self._put(ev.ReplyStarted(reply))
-        for number, start in enumerate(range(0, len(self._pcm), size)):
+    def _begin(self, reply: str, at: float) -> None:
+        self._put(ev.ReplyStarted(reply))
+        self._speak(reply, at, 0)
+
+    def _speak(self, reply: str, begin: float, number: int) -> None:
+        """Say a piece, and the others when their times come."""
+        start, end = number * self._size, (number + 1) * self._size
+        piece = self._pcm[start:end]
+        self._put(ev.ReplyAudio(reply, piece, words=_words(start, start + len(piece))))
+        if end < len(self._pcm):
             # On an absolute schedule: a late piece does not delay the ones after it.
-            await asyncio.sleep(max(0.0, begin + number * seconds / self._script.speed - clock()))
-            piece = self._pcm[start : start + size]
-            await self._put(ev.ReplyAudio(reply, piece, words=_words(start, start + len(piece))))
-        await self._put(ev.ReplyDone(reply))
+            at = begin + (number + 1) * self._gap
+            self._next = asyncio.get_running_loop().call_at(at, self._speak, reply, begin, number + 1)
+        else:
+            self._put(ev.ReplyDone(reply))
 
-    async def _put(self, event: ev.FromAgent) -> None:
-        await self._events.put(event)
+    def _put(self, event: ev.FromAgent) -> None:
+        self._events.append(event)
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
 
 def _words(start: int, end: int) -> tuple[ev.Word, ...]:
@@ -143,4 +155,4 @@ def _words(start: int, end: int) -> tuple[ev.Word, ...]:
     length = SYLLABLE * SYLLABLES_PER_WORD
     size = round(length * OUTPUT_RATE) * BYTES
     numbers = range(-(-start // size), -(-end // size))
-    return tuple(ev.Word(f"word{number + 1}", number * length, (number + 1) * length) for number in numbers)
+    return tuple([ev.Word(f"word{number + 1}", number * length, (number + 1) * length) for number in numbers])
