@@ -1,6 +1,8 @@
 """Asks one question over the widget dialect and saves the answer: sound as WAV, face as JSON.
 
 .venv/bin/python examples/ask.py "Tell me a joke." answer.wav [ws://localhost:8080/ws]
+
+The address may end with ?token=..., for a server that wants one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 Answer = tuple[bytes, list[dict[str, float]]]
 """PCM16 at 24 kHz, and 30 faces a second: 52 weights by name."""
@@ -35,7 +37,7 @@ async def ask(question: str, url: str) -> Answer:
                 return pcm, face
             elif message["type"] == "error":
                 sys.exit(message["message"])
-    sys.exit(f"{url} has ended the conversation.")
+    sys.exit(f"{shown(url)} has ended the conversation.")
 
 
 def save(answer: Answer, out: Path) -> None:
@@ -48,6 +50,11 @@ def save(answer: Answer, out: Path) -> None:
     out.with_suffix(".json").write_text(json.dumps({"fps": 30, "frames": face}))
 
 
+def shown(url: str) -> str:
+    """Without what may be secret."""
+    return url.partition("?")[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Ask one question and save the answer.")
     parser.add_argument("question")
@@ -58,8 +65,10 @@ def main() -> None:
         parser.error(f"{given.out} must be a .wav in a folder that exists")
     try:
         answer = asyncio.run(ask(given.question, given.url))
+    except ConnectionClosed as closed:
+        sys.exit(closed.rcvd.reason if closed.rcvd else "The connection was lost.")
     except (OSError, WebSocketException) as error:
-        sys.exit(f"There is no Visavis at {given.url} ({error}). Start one: visavis")
+        sys.exit(f"There is no Visavis at {shown(given.url)} ({error}). Start one: visavis")
     save(answer, given.out)
 
 

@@ -1,6 +1,8 @@
 """Asks a question over the dialect of frames (`WS /`) and saves the answer as a video: .mp4, .webm or .gif.
 
 .venv/bin/python examples/frames_client.py "Tell me a joke." answer.mp4 [ws://localhost:8080/]
+
+The address may end with ?token=..., for a server that wants one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import simplejpeg
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from visavis.errors import VisavisError
 from visavis.video.files import check, write_video
@@ -30,7 +32,9 @@ async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> N
     async with connect(url, max_size=None) as socket:
         hello = json.loads(await socket.recv())
         if hello["type"] != "connection_established":
-            raise VisavisError("REFUSED", hello.get("message") or f"{url} is not the dialect of frames.")
+            raise VisavisError(
+                "REFUSED", hello.get("message") or f"{shown(url)} is not the dialect of frames."
+            )
         fps, rate = hello["config"]["fps"], hello["config"]["sample_rate"]
         await socket.send(json.dumps({"type": "text_input", "text": question}))
         async for raw in socket:
@@ -44,12 +48,19 @@ async def save(question: str, out: Path, url: str = "ws://localhost:8080/") -> N
                 break
             elif message["type"] == "error":
                 raise VisavisError(message["code"], message["message"])
+        else:
+            raise VisavisError("CLOSED", f"{shown(url)} has ended the conversation.")
     step = rate // fps * 2
     frames = (
         (simplejpeg.decode_jpeg(jpeg), pcm[k * step : (k + 1) * step].ljust(step, b"\0"))
         for k, jpeg in enumerate(jpegs)
     )
     await asyncio.to_thread(write_video, out, frames, fps, rate)
+
+
+def shown(url: str) -> str:
+    """Without what may be secret."""
+    return url.partition("?")[0]
 
 
 def main() -> None:
@@ -62,8 +73,10 @@ def main() -> None:
         asyncio.run(save(given.question, given.out, given.url))
     except VisavisError as error:
         sys.exit(str(error))
+    except ConnectionClosed as closed:
+        sys.exit(closed.rcvd.reason if closed.rcvd else "The connection was lost.")
     except (OSError, WebSocketException) as error:
-        sys.exit(f"There is no Visavis at {given.url} ({error}). Start one: visavis")
+        sys.exit(f"There is no Visavis at {shown(given.url)} ({error}). Start one: visavis")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ async with connect() as client:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed
 
 from visavis.arkit import Weights
 from visavis.audio import BYTES
@@ -102,7 +103,8 @@ class Client:
 
     async def hear(self, pcm: bytes) -> None:
         """The next PCM16 of the microphone."""
-        await self._socket.send(pcm)
+        with _reasons():
+            await self._socket.send(pcm)
 
     async def microphone_off(self) -> None:
         """What was said is complete: the answer comes now."""
@@ -116,13 +118,15 @@ class Client:
         await self._send(type="playback", turnId=f"turn_{frame.turn}", frameIndex=frame.index)
 
     async def events(self) -> AsyncIterator[Event]:
-        """All that comes, without an end. Raises `VisavisError` for an error that the server tells of."""
-        async for raw in self._socket:
-            if isinstance(raw, bytes):
-                turn, index, _, weights, pcm = decode_binary_frame(raw)
-                yield Frame(turn, index, pcm, weights)
-            elif (event := _event(orjson.loads(raw))) is not None:
-                yield event
+        """All that comes until the conversation ends. Raises `VisavisError` for an error that the server
+        tells of, and with the code CLOSED when the connection is lost."""
+        with _reasons():
+            async for raw in self._socket:
+                if isinstance(raw, bytes):
+                    turn, index, _, weights, pcm = decode_binary_frame(raw)
+                    yield Frame(turn, index, pcm, weights)
+                elif (event := _event(orjson.loads(raw))) is not None:
+                    yield event
 
     async def _reply(self) -> AsyncIterator[Event]:
         """Up to the end of the reply to what was just said; an earlier one that it interrupts is left out."""
@@ -132,36 +136,61 @@ class Client:
             yield event
             if isinstance(event, Done):
                 return
+        raise VisavisError("CLOSED", "The server has ended the conversation.")
 
     async def _send(self, **message: Any) -> None:
-        await self._socket.send(orjson.dumps(message).decode())
+        with _reasons():
+            await self._socket.send(orjson.dumps(message).decode())
 
 
 @asynccontextmanager
 async def connect(url: str = LOCAL, *, resume: str | None = None, token: str = "") -> AsyncIterator[Client]:
     """A conversation with the server at `url`: binary frames, and a new one unless `resume`, the token of an
-    earlier one, is still good (`Client.resumed`). `token` is for servers that ask for one."""
+    earlier one, is still good (`Client.resumed`). `token` is for servers that ask for one.
+
+    Raises `VisavisError` when the server lets nobody in, `OSError` or `WebSocketException` when there is no
+    server.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else None
     async with open_socket(url, compression=None, max_queue=WAITING, additional_headers=headers) as socket:
-        config = orjson.loads(await socket.recv())
         hello = {"type": "hello", "encoding": "binary", "weights": "array", "resume": resume}
-        await socket.send(orjson.dumps(hello).decode())
-        if resume is not None:
-            config = await _resumed(socket, config)
+        with _reasons():
+            config = await _config(socket)
+            await socket.send(orjson.dumps(hello).decode())
+            if resume is not None:
+                config = await _resumed(socket, config)
         yield Client(socket, config)
+
+
+async def _config(socket: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = orjson.loads(await socket.recv())
+    if message["type"] != "config":
+        not_ours = "The server does not speak this dialect there: its address ends with /ws."
+        raise VisavisError(message.get("code", "UNEXPECTED"), message.get("message", not_ours))
+    return message
 
 
 async def _resumed(socket: ClientConnection, new: dict[str, Any]) -> dict[str, Any]:
     """The earlier conversation's config, or the new one's when that is over."""
-    message = orjson.loads(await socket.recv())
-    if message["type"] == "config":
-        earlier: dict[str, Any] = message
-        return earlier
-    if message.get("code") != "RESUME_EXPIRED":
-        raise VisavisError(
-            message.get("code", "UNEXPECTED"), message.get("message", "The server is not Visavis.")
-        )
+    try:
+        return await _config(socket)
+    except VisavisError as error:
+        if error.code != "RESUME_EXPIRED":
+            raise
     return new
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """The end of a connection is a `VisavisError`, with the code that the server gives as a reason."""
+    try:
+        yield
+    except ConnectionClosed as closed:
+        reason = closed.rcvd.reason if closed.rcvd else ""
+        code, told, sentence = reason.partition(": ")
+        if not (told and code.isupper()):
+            code, sentence = "CLOSED", reason or "The connection was lost."
+        raise VisavisError(code, sentence) from None
 
 
 def _event(message: dict[str, Any]) -> Event | None:

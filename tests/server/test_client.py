@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from tests.process import Server, server
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as listen
 
 from visavis import client as visavis
 from visavis.client import Client, Done, Frame, Word
+from visavis.errors import VisavisError
 
 SECONDS = 1.0
 EXAMPLE = Path(__file__).parents[2] / "examples" / "frames_client.py"
@@ -91,6 +96,50 @@ def test_a_conversation_is_gone_on_with(running: Server) -> None:
             assert third.session_id != first.session_id
 
     asyncio.run(main())
+
+
+CONFIG = {"type": "config", "sessionId": "s", "resume": "r", "resumed": False, "fps": 30}
+CONFIG |= {"audio": {"outputSampleRate": 24_000}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "close", "expected"),
+    [
+        ({}, (1008, "UNAUTHORIZED: A token is needed."), ("UNAUTHORIZED", "A token is needed.")),
+        (
+            {"type": "error", "code": "SERVER_FULL", "message": "Full."},
+            (1013, "Full."),
+            ("SERVER_FULL", "Full."),
+        ),
+        ({"type": "connection_established"}, (1000, ""), ("UNEXPECTED", "ends with /ws")),
+        (CONFIG, (1008, "the token was revoked"), ("CLOSED", "the token was revoked")),
+        (CONFIG, (1000, ""), ("CLOSED", "ended the conversation")),
+        (CONFIG, None, ("CLOSED", "The connection was lost.")),
+    ],
+)
+def test_what_ends_a_conversation_is_said(
+    sent: dict[str, Any], close: tuple[int, str] | None, expected: tuple[str, str]
+) -> None:
+    async def serve(socket: ServerConnection) -> None:
+        if sent:
+            await socket.send(json.dumps(sent))
+        if sent is CONFIG:
+            await socket.recv()  # hello
+            await socket.recv()  # what is said
+        if close is None:
+            socket.transport.abort()
+        else:
+            await socket.close(*close)
+
+    async def main() -> None:
+        async with listen(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with visavis.connect(f"ws://127.0.0.1:{port}/ws") as client:
+                await reply(client, "Hello")
+
+    with pytest.raises(VisavisError, match=expected[1]) as told:
+        asyncio.run(main())
+    assert told.value.code == expected[0]
 
 
 def test_the_example_saves_what_it_receives_as_a_video(running: Server, tmp_path: Path) -> None:
