@@ -354,8 +354,10 @@ def _read(file: Path, *, required: bool) -> tuple[str, str]:
         return file.read_text(encoding="utf-8"), ""
     except FileNotFoundError:
         return "", f"{file}: there is no such file" if required else ""
-    except (OSError, UnicodeDecodeError) as error:
-        return "", f"{file}: cannot be read: {error}"
+    except UnicodeDecodeError:
+        return "", f"{file}: this is not a text in UTF-8"
+    except OSError as error:
+        return "", f"{file}: cannot be read: {error.strerror}"
 
 
 # -- checks --------------------------------------------------------------------------------------------

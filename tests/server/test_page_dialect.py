@@ -21,6 +21,7 @@ from tests.process import Server, server
 from tests.server.test_api import CLUSTER, tone, wav
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
 
 from visavis.say import speak
 from visavis.settings import Settings
@@ -180,7 +181,8 @@ def test_another_services_file_is_passed_on(tmp_path: Path) -> None:
     class Muse(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append((parse_qs(urlparse(self.path).query), self.headers["Range"]))
-            self.send_response(206 if self.headers["Range"] else 200)
+            assert self.headers["Accept-Encoding"] == "identity", "what comes is passed on as it is"
+            self.send_response(206 if self.headers["Range"] else 500)
             self.send_header("Content-Type", "video/mp4")
             self.send_header("Content-Length", "4")
             self.end_headers()
@@ -201,11 +203,13 @@ def test_another_services_file_is_passed_on(tmp_path: Path) -> None:
         started = http.post("/api/muse/start", json=wanted).json()
         film = http.get(started["url"], headers={"Range": "bytes=0-3"})
         assert (film.status_code, film.headers["content-type"], film.content) == (206, "video/mp4", b"film")
+        failed = http.get(started["url"])
+        assert (failed.status_code, failed.json()["code"]) == (502, "MUSE_FAILED")
         muse.shutdown()
         muse.server_close()
         assert http.get(started["url"]).json()["code"] == "MUSE_UNREACHABLE"
     question = {"sessionId": [session], "avatarId": ["default-01"], "text": [SENTENCE]}
-    assert asked == [(question, "bytes=0-3")]
+    assert asked == [(question, "bytes=0-3"), (question, None)]
 
 
 def test_another_services_stream_is_passed_on(tmp_path: Path) -> None:
@@ -214,7 +218,12 @@ def test_another_services_stream_is_passed_on(tmp_path: Path) -> None:
         await socket.send(json.dumps("hello"))
         await socket.send(parse_qs(urlparse(socket.request.path).query)["text"][0].encode())
 
-    async def talk() -> list[Any]:
+    async def watch(address: str) -> tuple[list[Any], bytes]:
+        """Over a WebSocket, and over HTTP."""
+        async with connect(address) as socket, httpx2.AsyncClient(timeout=WAIT) as http:
+            return [piece async for piece in socket], (await http.get(address.replace("ws", "http"))).content
+
+    async def talk() -> tuple[list[Any], bytes]:
         async with serve(muse, "127.0.0.1", 0) as upstream:
             port = next(iter(upstream.sockets)).getsockname()[1]
             url = f"ws://127.0.0.1:{port}/stream"
@@ -229,12 +238,19 @@ def test_another_services_stream_is_passed_on(tmp_path: Path) -> None:
 
             manager, address = await asyncio.to_thread(ask)
             try:
-                async with connect(address) as socket:
-                    return [piece async for piece in socket]
+                passed_on = await watch(address)
+                upstream.close()
+                await upstream.wait_closed()
+                with pytest.raises(ConnectionClosedError, match=r"1011.*MUSE_UNREACHABLE"):
+                    await watch(address)
+                async with httpx2.AsyncClient(timeout=WAIT) as http:
+                    refused = await http.get(address.replace("ws", "http"))
+                assert (refused.status_code, refused.json()["code"]) == (502, "MUSE_UNREACHABLE")
+                return passed_on
             finally:
                 await asyncio.to_thread(manager.__exit__, None, None, None)
 
-    assert asyncio.run(talk()) == [SENTENCE.encode()]
+    assert asyncio.run(talk()) == ([SENTENCE.encode()], SENTENCE.encode())
 
 
 def test_a_recording_of_a_tone_is_not_taken_for_words(http: httpx2.Client) -> None:

@@ -130,6 +130,14 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     assert problems(error) == [f"{tmp_path / 'nowhere.yaml'}: there is no such file"]
 
 
+def test_a_named_file_must_be_a_text(tmp_path: Path) -> None:
+    (tmp_path / "sound.yaml").write_bytes(b"RIFF\xff")
+    for name, said in (("sound.yaml", "this is not a text in UTF-8"), ("", "cannot be read: Is a directory")):
+        with pytest.raises(ConfigurationError) as error:
+            load_settings({}, tmp_path / name, {}, tmp_path)
+        assert problems(error) == [f"{tmp_path / name}: {said}"]
+
+
 def test_administrators_are_users(tmp_path: Path) -> None:
     known = f"ann:{PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash('right')}"
     settings = load_settings({}, None, {"AUTH_USERS": known, "AUTH_ADMINS": "ann"}, tmp_path)

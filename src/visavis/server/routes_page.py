@@ -168,7 +168,7 @@ class PageRoutes:
             self.stream,
             methods=["GET"],
             response_class=StreamingResponse,
-            responses=problems(404, 410, 422) | answers("The stream.", {"video/webm": BINARY}),
+            responses=problems(404, 410, 422, 502) | answers("The stream.", {"video/webm": BINARY}),
         )
         part: Responses = {206: {"description": "The part asked for.", "content": {"video/webm": BINARY}}}
         add(
@@ -250,8 +250,15 @@ class PageRoutes:
         """The session as an endless WebM."""
         talk = _talks(request).get(session_id, caller(request), any=True)
         talks = _talks(request)
-        live = video(await talks.stream(talk))
-        return StreamingResponse(self._watched(talks, talk, live), media_type=_MEDIA_TYPE)
+        pieces = self._watched(talks, talk, await self._pieces(talks, talk))
+        first = await anext(pieces, b"")  # what keeps it from beginning is told instead of a stream
+
+        async def all_of_them() -> AsyncIterator[bytes]:
+            yield first
+            async for piece in pieces:
+                yield piece
+
+        return StreamingResponse(all_of_them(), media_type=_MEDIA_TYPE)
 
     async def socket(self, socket: WebSocket, session_id: str) -> None:
         """The same over a WebSocket, a segment in each message."""
@@ -262,14 +269,18 @@ class PageRoutes:
         except NoSuchTalk:
             await socket.close(1008, "there is no such session")
             return
-        pieces = self._elsewhere(talk) if self._settings.muse.stream_url else video(await talks.stream(talk))
+        pieces = await self._pieces(talks, talk)
+        end, reason = 1000, ""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
-                async for piece in self._watched(talks, talk, pieces):
-                    await socket.send_bytes(piece)
+                try:
+                    async for piece in self._watched(talks, talk, pieces):
+                        await socket.send_bytes(piece)
+                except ApiError as error:
+                    end, reason = 1011, f"{error.code}: {error}"
                 tasks.cancel_scope.cancel()
-            await socket.close(1000)
+            await socket.close(end, reason)
         except (WebSocketDisconnect, RuntimeError):
             pass  # the client is gone
 
@@ -330,6 +341,9 @@ class PageRoutes:
             self._visit(talk).texts.append(text)
             self._note(talks, talk)
 
+    async def _pieces(self, talks: Talks, talk: Talk) -> AsyncIterator[bytes]:
+        return self._elsewhere(talk) if self._settings.muse.stream_url else video(await talks.stream(talk))
+
     async def _watched(self, talks: Talks, talk: Talk, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """`pieces`, and with the first of them whatever waited to be said."""
         async for piece in pieces:
@@ -380,7 +394,7 @@ class PageRoutes:
         return {"sessionId": talk.id, "avatarId": avatar, "text": text}
 
     async def _elsewhere(self, talk: Talk) -> AsyncIterator[bytes]:
-        """The stream of the other service; it ends when that one does."""
+        """The stream of the other service; it ends when that one does. Raises `ApiError`."""
         url = httpx2.URL(self._settings.muse.stream_url).copy_merge_params(self._question(talk))
         try:
             async with connect(str(url), max_size=LARGEST_PIECE, open_timeout=CONNECT_SECONDS) as upstream:
@@ -388,12 +402,12 @@ class PageRoutes:
                     if isinstance(piece, bytes):
                         yield piece
         except (OSError, TimeoutError, WebSocketException) as error:
-            _log.warning("the video service cannot be used", reason=str(error))
+            raise _unreachable(error) from None
 
     async def _fetched(self, talk: Talk, method: str, part: str | None) -> Response:
         """The file of the other service, or the part of it that is asked for; its headers for `HEAD`."""
         client = httpx2.AsyncClient(timeout=httpx2.Timeout(60, connect=CONNECT_SECONDS))
-        headers = {"Range": part} if part else {}
+        headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
         try:
             asked = client.build_request(
                 method, self._settings.muse.file_url, params=self._question(talk), headers=headers
@@ -401,8 +415,11 @@ class PageRoutes:
             answer = await client.send(asked, stream=True)
         except httpx2.HTTPError as error:
             await client.aclose()
-            _log.warning("the video service cannot be used", reason=str(error))
-            raise ApiError("MUSE_UNREACHABLE", "The video service cannot be reached.") from None
+            raise _unreachable(error) from None
+        if answer.status_code not in (200, 206, 416):
+            await answer.aclose()
+            await client.aclose()
+            raise ApiError("MUSE_FAILED", f"The video service has answered with {answer.status_code}.")
 
         async def body() -> AsyncIterator[bytes]:
             try:
@@ -443,6 +460,11 @@ async def _read(model: type[M], request: Request) -> M:
     except ValidationError as error:
         details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
         raise RequestValidationError(details) from None
+
+
+def _unreachable(error: Exception) -> ApiError:
+    _log.warning("the video service cannot be used", reason=str(error))
+    return ApiError("MUSE_UNREACHABLE", "The video service cannot be reached.")
 
 
 async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:
