@@ -384,6 +384,23 @@ def test_the_small_model_reads_the_end_of_the_last_exchange_only() -> None:
     assert story.text.split()[0] in ("Once", "upon", "a", "time.")
 
 
+@pytest.mark.parametrize(
+    ("question", "alone"),
+    [
+        ("Can you help me with my homework?", True),
+        ("What is the capital of France?", True),
+        ("What is it made of?", False),
+        ("Can you tell me a bit more?", False),
+        ("And the blue ones?", False),
+        ("My garden is full of tomatoes this year.", False),
+    ],
+)
+def test_a_whole_question_needs_nothing_said_before(question: str, alone: bool) -> None:
+    from visavis.stages.llm_demo import stands_alone
+
+    assert stands_alone(question) is alone
+
+
 @pytest.mark.models
 def test_known_questions_get_prepared_replies() -> None:
     (answer,) = say("What licence is this under?")

@@ -103,7 +103,7 @@ class Listening:
     def wants_partial(self, heard: int) -> bool:
         return (
             self.begin is not None
-            and self.policy.voice.quiet < PAUSE
+            and not self.policy.voice.quiet  # after a pause all the words are asked for, at once
             and heard >= self._partial_after
             and heard - self.begin <= PARTIAL_LONGEST
         )

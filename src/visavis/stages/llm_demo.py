@@ -50,7 +50,13 @@ _ASKS_FACT = re.compile(
     re.I,
 )
 _PERSONAL = re.compile(r"\b(?:you|your|yours|i'm|my|mine|our|let's)\b", re.I)
-_REFERS = re.compile(r"\b(?:its?|he|his|him|she|her|they|them|their|that|this|those|these|there|one)\b", re.I)
+_REFERS = re.compile(
+    r"\b(?:its?|he|his|him|she|her|they|them|their|that|this|those|these|there|one|more|else|other|another|again|too)\b",
+    re.I,
+)
+"""Words that need what was said before."""
+_WHOLE_QUESTION = 6
+"""Words of a question that is understood by itself."""
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?]+(?<!\.\.)[\"'”’)]*(?=\s)")
 _ROLE = re.compile(r"^(?:assistant|ai|bot|answer|a)\s*:\s*", re.I)
 _LONGEST_ROLE = 12
@@ -164,11 +170,10 @@ class DemoBrain:
         """The messages as the small model sees them: prefaces gone, not too many or too long."""
         instructions = " ".join(m.text for m in messages if m.role == "system") or self._instructions
         talk = [m for m in messages if m.role != "system"][-_MESSAGES:]
-        if asks_fact(talk[-1].text):
-            if instructions in ("", AssistantSettings().instructions):
-                instructions = FACTS
-            if not _REFERS.search(talk[-1].text):
-                talk = talk[-1:]  # what was said before would only lead it astray
+        if asks_fact(talk[-1].text) and instructions in ("", AssistantSettings().instructions):
+            instructions = FACTS
+        if stands_alone(talk[-1].text):
+            talk = talk[-1:]  # what was said before would only lead it astray
         past = [Message(m.role, _end_of(_without_preface(m.text), _LONGEST_PAST)) for m in talk[:-1]]
         question = Message("user", _end_of(talk[-1].text.strip(), _LONGEST_QUESTION))
         return [Message("system", instructions[:_LONGEST_INSTRUCTIONS]), *past, question]
@@ -178,6 +183,12 @@ def asks_fact(text: str) -> bool:
     """Whether `text` asks for knowledge of the world, which the small model is not to be trusted with."""
     question = _ASKS_FACT.match(text.strip())
     return question is not None and not _PERSONAL.search(text.strip()[question.end() :])
+
+
+def stands_alone(text: str) -> bool:
+    """Whether `text` is a question that is understood without what was said before."""
+    whole = asks_fact(text) or (text.rstrip().endswith("?") and len(text.split()) >= _WHOLE_QUESTION)
+    return whole and not _REFERS.search(text)
 
 
 def choose_preface(messages: Sequence[Message]) -> str:
