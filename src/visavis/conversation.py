@@ -52,6 +52,14 @@ class Conversation:
     # -- the whole interface -----------------------------------------------------------------------
     def feed(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """Take one event at `now` (seconds, monotonic) and return its effects, to be performed in order."""
+        if not (isinstance(event, ev.ReplyAudio) and self._stored(event, now)):
+            self._take(event, now)
+            self._advance(now)
+            self.deadline = self._next_deadline()
+        out, self._out, self._group = self._out, [], 1
+        return out
+
+    def _take(self, event: ev.Event, now: float) -> None:
         match event:
             case ev.Tick(group):
                 self._group = group
@@ -73,10 +81,6 @@ class Conversation:
                 self._from_client(event, now)
             case _:
                 self._from_agent(event, now)
-        self._advance(now)
-        self.deadline = self._next_deadline()
-        out, self._out, self._group = self._out, [], 1
-        return out
 
     def _next_deadline(self) -> float | None:
         due = [] if self._owed is None or self._calls else [self._owed + self.policy.patience]
@@ -122,11 +126,6 @@ class Conversation:
     def away(self) -> bool:
         """Is the client gone?"""
         return self._away is not None
-
-    def supplied(self, reply: str) -> bool:
-        """Has this reply so much sound that more can wait for a moment?"""
-        turn = self._live(reply)
-        return turn is not None and turn.samples / self.media.rate - turn.sent / self.media.fps > ENOUGH
 
     def wants(self, turn: int) -> bool:
         """Is this turn's face still needed?"""
@@ -237,6 +236,17 @@ class Conversation:
                 while len(self._ledgers) > 4:
                     del self._ledgers[next(iter(self._ledgers))]
 
+    def _stored(self, event: ev.ReplyAudio, now: float) -> bool:
+        """Is there so much sound before this piece that it changes nothing yet? Then it is only kept."""
+        turn = self._turn
+        if turn is None or turn.reply != event.reply or turn.phonemes is not None:
+            return False
+        if turn.samples / self.media.rate - turn.sent / self.media.fps <= ENOUGH:
+            return False
+        turn.touched = now
+        self._grow(turn, event)
+        return True
+
     def _begin(self, reply: str, now: float) -> None:
         if self._live(reply) is not None:
             return
@@ -325,8 +335,10 @@ class Conversation:
 
     # -- inside ----------------------------------------------------------------------------------------
     def _live(self, reply: str | None) -> Turn | None:
-        turns = ([] if self._turn is None else [self._turn]) + list(self._next)
-        return next((turn for turn in turns if turn.reply == reply), None)
+        for turn in (self._turn, *self._next):
+            if turn is not None and turn.reply == reply:
+                return turn
+        return None
 
     @property
     def _unfinished(self) -> Turn | None:

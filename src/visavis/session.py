@@ -26,7 +26,6 @@ from visavis.recording.lines import pack
 from visavis.recording.tape import Tape
 from visavis.security.limits import Bucket
 from visavis.stages import Message
-from visavis.supply import Supply
 from visavis.ticker import Look, Ticker
 from visavis.tools.toolbox import Toolbox
 
@@ -121,7 +120,6 @@ class Session:
         self._acting: dict[str, asyncio.Future[ev.ActionDone]] = {}
         self._ears = Resampler(parts.agent.input_rate, parts.agent.input_rate)
         self._voices: dict[str, Resampler] = {}
-        self._supply = Supply(self.feed)
         self._face: Face | None = None
         self._face_turn = 0
         self._log = structlog.get_logger().bind(talk=self)
@@ -394,24 +392,19 @@ class Session:
                 await agent.send(event)
 
     def _hear(self, event: ev.FromAgent) -> None:
-        """Feed an agent's event, its audio at the rate of the conversation, and perhaps a little later."""
+        """Feed an agent's event, its audio at the rate of the conversation."""
         source, target = self._parts.agent.output_rate, self._media.rate
         match event:
+            case ev.ReplyAudio() if (voice := self._voices.get(event.reply)) is not None:
+                phonemes = event.phonemes if self._parts.faces.reads else None
+                pcm = voice(event.pcm)
+                if pcm is not event.pcm or phonemes is not event.phonemes:
+                    event = replace(event, pcm=pcm, phonemes=phonemes)
             case ev.ReplyStarted(reply):
                 self._voices = {reply: Resampler(source, target)}
-            case ev.ReplyAudio(reply, pcm) if (voice := self._voices.get(reply)) is not None:
-                phonemes = event.phonemes if self._parts.faces.reads else None
-                resampled = voice(pcm)
-                if resampled is not pcm or phonemes is not event.phonemes:
-                    event = replace(event, pcm=resampled, phonemes=phonemes)
-                if phonemes is None and self._conversation.supplied(reply):
-                    self._supply.take(event)
-                    return
             case ev.ReplyDone(reply) if (voice := self._voices.pop(reply, None)) is not None:
                 if tail := voice(b"", last=True):
-                    self._supply.give()
                     self.feed(ev.ReplyAudio(reply, tail))
-        self._supply.give()
         self.feed(event)
 
 

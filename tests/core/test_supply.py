@@ -1,17 +1,20 @@
-"""Sound that nobody needs yet waits for more of it, and nothing of it is lost, late or out of order."""
+"""Sound that nobody needs yet is only kept, and nothing of it is lost, late or out of order."""
 
 from __future__ import annotations
 
-import asyncio
+import math
 
 import anyio
 import numpy as np
 import pytest
 from tests import vtime
 from tests.shell import Puppet, session
+from tests.talk import drive
 
+from visavis import conversation
 from visavis import events as ev
-from visavis.supply import MORE, MOST, Supply
+from visavis.conversation import Conversation
+from visavis.pacing import Policy
 
 RATE = 24_000
 
@@ -22,45 +25,41 @@ def piece(number: int, seconds: float = 0.1, reply: str = "r") -> ev.ReplyAudio:
     return ev.ReplyAudio(reply, pcm, (ev.Word(f"w{number}", number * seconds, (number + 1) * seconds),))
 
 
-def test_pieces_are_fed_as_one_after_a_moment() -> None:
-    fed: list[tuple[float, ev.ReplyAudio]] = []
-
-    async def main() -> None:
-        supply = Supply(lambda event: fed.append((asyncio.get_running_loop().time(), event)))
-        begin = asyncio.get_running_loop().time()
-        for number in range(6):
-            supply.take(piece(number))
-            await anyio.sleep(0.1)
-        await anyio.sleep(1)
-        supply.give()
-        assert [at - begin for at, _ in fed] == pytest.approx([MORE, 0.3 + MORE])
-
-    vtime.run(main())
-    first, second = (event for _, event in fed)
-    assert first.pcm == b"".join(piece(number).pcm for number in range(3))
-    assert [word.text for word in first.words + second.words] == [f"w{number}" for number in range(6)]
+@pytest.mark.parametrize("face_delay", [0.0, 0.08, 4.0])
+@pytest.mark.parametrize("spacing", [0.002, 0.025, 0.1])
+def test_a_client_hears_and_sees_it_as_if_every_piece_were_looked_at(
+    spacing: float, face_delay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script: list[tuple[float, ev.Event]] = [(0.0, ev.ReplyStarted("r"))]
+    script += [(number * spacing, piece(number)) for number in range(100)]
+    script.append((100 * spacing, ev.ReplyDone("r")))
+    found = reply(script, face_delay)
+    monkeypatch.setattr(conversation, "ENOUGH", math.inf)
+    assert reply(script, face_delay) == found
 
 
-def test_no_more_than_a_limit_waits_and_no_two_replies_together() -> None:
-    fed: list[ev.ReplyAudio] = []
+def reply(script: list[tuple[float, ev.Event]], face_delay: float) -> list[tuple[float, str, object]]:
+    """What comes of it, and when; when faces are moved far ahead of time makes no difference."""
+    log = drive(Conversation(), script, look_ahead=2, group=9, face_delay=face_delay)
+    assert isinstance(log[-1][1], ev.StateChanged)
+    told = [(at, effect) for at, effect in log if not isinstance(effect, ev.Animate)]
+    return [(at, type(effect).__name__, getattr(effect, "pcm", effect)) for at, effect in told]
 
-    async def main() -> None:
-        supply = Supply(fed.append)
-        supply.take(piece(1, seconds=MOST / RATE))
-        assert len(fed) == 1
-        supply.take(piece(2))
-        supply.take(piece(3, reply="s"))
-        assert [event.reply for event in fed] == ["r", "r"]
-        supply.give()
-        supply.give()
-        assert [event.reply for event in fed] == ["r", "r", "s"]
 
-    vtime.run(main())
+def test_of_sound_far_ahead_nothing_comes_but_that_it_is_too_long() -> None:
+    talk = Conversation(policy=Policy(longest=10.0))
+    talk.feed(ev.ReplyStarted("r"), 0.0)
+    for number in range(30):
+        talk.feed(piece(number), 0.0)
+    due = talk.deadline
+    for number in range(30, 100):
+        assert talk.feed(piece(number), 0.0) == []
+    assert talk.deadline == due
+    assert [type(effect) for effect in talk.feed(piece(100), 0.0)] == [ev.Problem, ev.CancelReply]
 
 
 @pytest.mark.parametrize("speed", [0.95, 1.0, 4.0, 50.0])
 def test_a_client_hears_all_of_it_on_time_however_fast_it_comes(speed: float) -> None:
-    """It must not be told from an agent whose every piece is fed at once."""
     pieces = [piece(number) for number in range(100)]
 
     async def main() -> None:
@@ -82,7 +81,7 @@ def test_a_client_hears_all_of_it_on_time_however_fast_it_comes(speed: float) ->
     vtime.run(main())
 
 
-def test_what_waits_when_somebody_interrupts_is_never_heard() -> None:
+def test_what_is_kept_when_somebody_interrupts_is_never_heard() -> None:
     async def main() -> None:
         agent = Puppet()
         async with session(agent) as (talk, ear):
@@ -99,37 +98,5 @@ def test_what_waits_when_somebody_interrupts_is_never_heard() -> None:
         first, second = ear.of(ev.TurnEnded)
         assert (first.interrupted, second.interrupted) == (True, False)
         assert all(not any(group.pcm) for group in ear.of(ev.Frames) if group.turn == second.turn)
-
-    vtime.run(main())
-
-
-def test_what_an_agent_says_besides_comes_behind_its_sound() -> None:
-    async def main() -> None:
-        agent = Puppet()
-        fed: list[ev.Event] = []
-        async with session(agent) as (talk, _):
-            feed = talk._conversation.feed
-
-            def told(event: ev.Event, now: float) -> list[ev.Effect]:
-                fed.append(event)
-                return feed(event, now)
-
-            talk._conversation.feed = told  # type: ignore[method-assign]
-            agent.say.send_nowait(ev.ReplyStarted("r"))
-            for number in range(60):
-                agent.say.send_nowait(piece(number))
-            agent.say.send_nowait(ev.Emotion("r", "joy", 6.0))
-            agent.say.send_nowait(piece(60))
-            agent.say.send_nowait(ev.ReplyDone("r"))
-            await anyio.sleep(0.1)
-        kinds = [
-            type(event).__name__
-            for event in fed
-            if isinstance(event, ev.ReplyAudio | ev.Emotion | ev.ReplyDone)
-        ]
-        sounds = [event for event in fed if isinstance(event, ev.ReplyAudio)]
-        assert kinds[-4:] == ["ReplyAudio", "Emotion", "ReplyAudio", "ReplyDone"]
-        assert len(sounds) < 30, "most of them were fed together"
-        assert b"".join(event.pcm for event in sounds) == b"".join(piece(n).pcm for n in range(61))
 
     vtime.run(main())
