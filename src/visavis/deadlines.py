@@ -5,19 +5,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True)
 class _Waiting(Generic[T]):
-    due: float
-    number: int
-    asked: float = field(compare=False)
-    job: T = field(compare=False)
-    wanted: Callable[[], bool] = field(compare=False)
+    asked: float
+    job: T
+    wanted: Callable[[], bool]
 
 
 class Deadlines(Generic[T]):
@@ -27,7 +25,7 @@ class Deadlines(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._heap: list[_Waiting[T]] = []
+        self._heap: list[tuple[float, int, _Waiting[T]]] = []
         self._count = 0
         self.jobs = 0
         """Those that were taken."""
@@ -42,16 +40,16 @@ class Deadlines(Generic[T]):
     @property
     def first(self) -> float:
         """When the most urgent one is due."""
-        return self._heap[0].due if self._heap else math.inf
+        return self._heap[0][0] if self._heap else math.inf
 
     def put(self, due: float, job: T, wanted: Callable[[], bool], now: float) -> None:
         self._count += 1
-        heapq.heappush(self._heap, _Waiting(due, self._count, now, job, wanted))
+        heapq.heappush(self._heap, (due, self._count, _Waiting(now, job, wanted)))
 
     def take(self, now: float) -> T | None:
         """The most urgent job that is still wanted; None without one."""
         while self._heap:
-            first = heapq.heappop(self._heap)
+            first = heapq.heappop(self._heap)[2]
             if first.wanted():
                 self.jobs += 1
                 self.wait_seconds += now - first.asked
@@ -60,7 +58,7 @@ class Deadlines(Generic[T]):
 
     def before(self, due: float) -> int:
         """How many that are wanted are due before then."""
-        return sum(waiting.due < due and waiting.wanted() for waiting in self._heap)
+        return sum(first < due and waiting.wanted() for first, _, waiting in self._heap)
 
     def status(self) -> dict[str, Any]:
         return {

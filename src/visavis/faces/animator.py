@@ -6,6 +6,7 @@ A thread whose engine does not return is left behind: another one takes its plac
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
@@ -62,6 +63,8 @@ class Animator:
         self.left = 0
         """Threads that have not returned."""
         self._timer: asyncio.TimerHandle | None = None
+        self._when = math.inf
+        """Of the timer."""
         self._next = -SLACK
         """When another batch may begin."""
         self.lateness = Lateness()
@@ -112,13 +115,13 @@ class Animator:
         loop = asyncio.get_running_loop()
         now = loop.time()
         begin = self._next if self.queue.first <= now + SOON else self._next + SLACK
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if now < begin and len(self.queue) < MOST:
-            if len(self.queue):
+            if len(self.queue) and begin < self._when:
+                self._unset()
                 self._timer = loop.call_at(begin, self._wake, context=self._context)
+                self._when = begin
             return
+        self._unset()
         jobs, waited = list[Job](), self.queue.wait_seconds
         while len(jobs) < MOST and (job := self.queue.take(now)) is not None:
             jobs.append(job)
@@ -132,8 +135,15 @@ class Animator:
                 leave = partial(self._leave, jobs, self._another)
                 self._latest = loop.call_later(HUNG, leave, context=self._context)
 
+    def _unset(self) -> None:
+        """Wait for no time any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._when = None, math.inf
+
     def _wake(self) -> None:
-        self._timer, self._next = None, -SLACK  # timers may come a little early
+        self._timer, self._when = None, math.inf
+        self._next = -SLACK  # timers may come a little early
         if self._batch is None:
             self._start()
 
