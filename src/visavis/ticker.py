@@ -11,7 +11,7 @@ from visavis.lateness import Lateness
 
 PERIOD = 1 / 120
 """Seconds between two looks at the deadlines: a quarter of a frame."""
-SHARE, MOST = 16, 9
+SHARE, MOST = 16, 12
 """Of so many sessions with deadlines, each has one frame leave at a time; of twice as many two, and so on, up
 to so many: the server wakes up hardly more often for a hundred than for thirty, and no frame is later."""
 

@@ -249,6 +249,8 @@ class Turn:
 
     def drawn(self, first: int, end: int) -> tuple[Drawing | None, ...]:
         """The drawings of frames first..end; nothing at all when there is none."""
+        if not self.drawings:
+            return ()
         found = tuple(self.drawings.get(frame) for frame in range(first, end))
         return found if any(found) else ()
 
