@@ -525,31 +525,45 @@ static NOINLINE Hit *cover_through(const Scene *s, const Surface *t, i4 low, i4 
   return cover(s, t, low, high, tile, mode, 0);
 }
 
-/* One triangle within a tile. */
-INLINE void triangle(const Scene *s, const Part *part, uint32_t number, uint32_t first_number, Tile tile, int mode) {
-  const uint32_t *corner = part->indices + 3 * number;
-  const uint32_t a = corner[0], b = corner[1], c = corner[2];
-  f4 pa = part->screen[a], pb = part->screen[b], pc = part->screen[c];
+/* A triangle within a tile, and the first and the last of the cells between which it lies. */
+typedef struct {
+  Surface surface;
+  i4 low, high;
+  const Part *part;
+  uint32_t number;            /* in its part */
+} Triangle;
+
+INLINE void prepare(const Scene *s, uint32_t which, Tile tile, Triangle *triangle, int mode) {
+  const Part *part = s->part + (which >> PART_SHIFT);
+  triangle->part = part, triangle->number = which & TRIANGLE;
+  const uint32_t *corner = part->indices + 3 * triangle->number;
+  f4 pa = load(part->screen + corner[0]), pb = load(part->screen + corner[1]), pc = load(part->screen + corner[2]);
   float inverse = 1 / ((pb[0] - pa[0]) * (pc[1] - pa[1]) - (pb[1] - pa[1]) * (pc[0] - pa[0]));
-  Surface surface = {.x = pc[0], .y = pc[1], .z = pc[2]};
-  Surface *t = &surface;
+  Surface *t = &triangle->surface;
+  t->x = pc[0], t->y = pc[1], t->z = pc[2];
   t->a_x = (pb[1] - pc[1]) * inverse, t->a_y = (pc[0] - pb[0]) * inverse;
   t->b_x = (pc[1] - pa[1]) * inverse, t->b_y = (pa[0] - pc[0]) * inverse;
   t->z_x = (pa[2] - pc[2]) * t->a_x + (pb[2] - pc[2]) * t->b_x;
   t->z_y = (pa[2] - pc[2]) * t->a_y + (pb[2] - pc[2]) * t->b_y;
-
   f4 least = smaller(pa, smaller(pb, pc)) + inset(mode), most = greater(pa, greater(pb, pc)) - inset(mode);
-  i4 low = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){tile.left, tile.top, 0, 0})));
-  i4 high = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){tile.right - 1, tile.bottom - 1, 1, 1})));
+  triangle->low = whole((f4)wasm_f32x4_floor((v128_t)greater(least, (f4){tile.left, tile.top, 0, 0})));
+  triangle->high = whole((f4)wasm_f32x4_floor((v128_t)smaller(most, (f4){tile.right - 1, tile.bottom - 1, 1, 1})));
+}
+
+INLINE void draw_triangle(const Scene *s, Triangle *triangle, Tile tile, int mode) {
+  const Part *part = triangle->part;
+  Surface *t = &triangle->surface;
+  const i4 low = triangle->low, high = triangle->high;
   uint32_t hits = (part->cover == OPAQUE ? cover_opaque : cover_through)(s, t, low, high, tile, mode) - s->hits;
   if (!hits) return;
   Span *span = s->now + tile.number;
   if (low[0] < span->begin) span->begin = low[0];
   if (high[0] >= span->end) span->end = high[0] + 1;
-  carry(s, part, t, a, b, c);
-  if (part->cover == OPAQUE) shade_opaque(s, part, t, hits, tile, first_number + number, mode);
-  else if (part->cover == CUT_OUT) shade_cut_out(s, part, t, hits, tile, first_number + number, mode);
-  else shade_blended(s, part, t, hits, tile, first_number + number, mode);
+  const uint32_t *corner = part->indices + 3 * triangle->number, number = part->number + triangle->number;
+  carry(s, part, t, corner[0], corner[1], corner[2]);
+  if (part->cover == OPAQUE) shade_opaque(s, part, t, hits, tile, number, mode);
+  else if (part->cover == CUT_OUT) shade_cut_out(s, part, t, hits, tile, number, mode);
+  else shade_blended(s, part, t, hits, tile, number, mode);
 }
 
 /* -- tiles ------------------------------------------------------------------------------------------- */
@@ -623,10 +637,15 @@ static void sort_band(const Scene *s, Grid g, int band) {
   }
 }
 
+/* So many triangles are prepared before the first of them is drawn: the processor then waits for all their vertices at once. */
+enum { AHEAD = 64 };
+
 INLINE void draw_tile(const Scene *s, Tile tile, int column, int mode) {
-  for (uint32_t i = column ? s->limits[column - 1] : 0; i < s->limits[column]; i++) {
-    const Part *part = s->part + (s->chosen[i] >> PART_SHIFT);
-    triangle(s, part, s->chosen[i] & TRIANGLE, part->number, tile, mode);
+  Triangle triangles[AHEAD];
+  for (uint32_t i = column ? s->limits[column - 1] : 0, end = s->limits[column]; i < end; i += AHEAD) {
+    uint32_t count = end - i < AHEAD ? end - i : AHEAD;
+    for (uint32_t k = 0; k < count; k++) prepare(s, s->chosen[i + k], tile, triangles + k, mode);
+    for (uint32_t k = 0; k < count; k++) draw_triangle(s, triangles + k, tile, mode);
   }
 }
 
