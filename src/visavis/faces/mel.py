@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
@@ -17,8 +19,10 @@ HOPS = 4
 SAMPLES = HOP * HOPS
 BEFORE = WINDOW - HOP
 """Samples before a frame that its windows reach back to."""
-AT_ONCE = 64
-"""Columns: whole frames, and few enough that all between sound and bands fits into a core's own cache."""
+AT_ONCE = 96
+"""Columns: whole frames, enough that what each call costs is shared, and few enough for a core's caches."""
+TALLEST = 16
+"""Columns in one product with the filters: BLAS would spread a larger one over all cores and spin on them."""
 
 Features = NDArray[np.float32]
 """float32[frames, HOPS * BANDS]: natural logarithms of band energies."""
@@ -80,23 +84,24 @@ def features(heard: NDArray[np.float32]) -> NDArray[np.float32]:
     windows = np.lib.stride_tricks.as_strided(heard, (lanes, count, WINDOW), (row, HOP * step, step))
     bands = np.empty((lanes, count, BANDS), np.float32)
     together = max(1, AT_ONCE // max(1, count))
+    padded = np.empty((min(lanes, together) * min(count, AT_ONCE), FFT), np.float32)
+    padded[:, WINDOW:] = 0
     for lane in range(0, lanes, together):
         for column in range(0, count, AT_ONCE):
             part = slice(lane, lane + together), slice(column, column + AT_ONCE)
-            bands[part] = _bands(windows[part])
+            _bands(windows[part], padded, bands[part])
     bands += np.float32(1e-6)
     return np.log(bands, out=bands).reshape(lanes, -1, HOPS * BANDS)
 
 
-def _bands(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Energies: float32[lanes, columns, WINDOW] -> float32[lanes, columns, BANDS]."""
+def _bands(windows: NDArray[np.float32], padded: NDArray[np.float32], bands: NDArray[np.float32]) -> None:
+    """Energies: float32[lanes, columns, WINDOW] -> float32[lanes, columns, BANDS], by way of `padded`, which
+    is zero behind the windows."""
     lanes, columns = windows.shape[:2]
-    tapered = np.empty((lanes, columns, FFT), np.float32)
-    np.multiply(windows, _TAPER, out=tapered[:, :, :WINDOW])
-    tapered[:, :, WINDOW:] = 0
-    spectrum = rfft(tapered)[:, :, : len(_FILTERS)]
-    power = spectrum.real**2
-    power += spectrum.imag**2
-    # One small product per frame: BLAS would spread a large one over all cores and spin on them.
-    bands: NDArray[np.float32] = power.reshape(-1, HOPS, len(_FILTERS)) @ _FILTERS
-    return bands.reshape(lanes, columns, BANDS)
+    tapered = padded[: lanes * columns]
+    np.multiply(windows, _TAPER, out=tapered.reshape(lanes, columns, FFT)[:, :, :WINDOW])
+    spectrum = rfft(tapered)[:, : len(_FILTERS)]
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    rows = math.gcd(len(power), TALLEST)
+    bands[:] = (power.reshape(-1, rows, len(_FILTERS)) @ _FILTERS).reshape(bands.shape)
