@@ -36,7 +36,9 @@ class Media:
 
 def to_float(pcm: bytes) -> NDArray[np.float32]:
     """PCM16 -> float32 in -1..1."""
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+    samples /= np.float32(32768)
+    return samples
 
 
 def to_pcm(samples: NDArray[np.floating]) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import onnx
@@ -283,3 +285,19 @@ def test_an_engine_that_fails_for_many_leaves_each_a_neutral_face() -> None:
     for each in move(jobs):
         np.testing.assert_array_equal(each.weights, neutral(6))
     assert faces.figures()["errors"] == 2
+
+
+def test_one_that_an_engine_fails_among_many_is_alone_neutral() -> None:
+    class Broken(NetEngine):
+        def feed_all(self, streams: Sequence[Any], pieces: Sequence[tuple[bytes, bool]]) -> list[Weights]:
+            first, *others = super().feed_all(streams, pieces)
+            return [np.full_like(first, np.nan), *(2 + weights for weights in others)]
+
+    model = files("visavis.faces").joinpath(MODEL).read_bytes()
+    faces = Faces(Broken(model), engine("phonemes"), life=False)
+    opened = [faces.open(Media(), i, timed=False) for i in range(3)]
+    job = Animate(1, voice(0.2, 24_000), None, True, 0.0)
+    found = [each.weights for each in move([Move(face, job) for face in opened])]
+    for weights, value in zip(found, (0, 1, 1), strict=True):
+        np.testing.assert_array_equal(weights, np.full((6, COUNT), value))
+    assert faces.figures()["errors"] == 1

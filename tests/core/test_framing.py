@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from visavis.faces.framing import PeakHold, alike, hold
+from visavis.audio import Media, to_pcm
+from visavis.faces.accents import LoudAccents, listen
+from visavis.faces.framing import Framer, PeakHold, alike, framed, hold, power
 from visavis.faces.mel import AT_ONCE, BEFORE, HOPS, RATE, SAMPLES, MelStream, features
 
 
@@ -42,6 +44,38 @@ def test_voices_do_not_hear_each_other(frames: int) -> None:
     alone = np.concatenate([features(voice[None]) for voice in sound])
     assert alone.shape == (30, frames, 160)
     np.testing.assert_allclose(features(sound), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("media", [Media(24_000, 30), Media(16_000, 30), Media(8_000, 7)], ids=str)
+@pytest.mark.parametrize("piece", [300, 1600, 5000])
+def test_sound_of_many_is_cut_as_that_of_each(media: Media, piece: int) -> None:
+    sound = np.random.default_rng(5).normal(0, 0.1, (3, 10_007)).astype(np.float32)
+    edges = [media.edge(frame) for frame in range(media.covering(sound.shape[1]) + 1)]
+    padded = np.pad(sound, ((0, 0), (0, edges[-1] - sound.shape[1])))
+    wanted = np.stack([np.square(padded[:, a:b]).mean(1) for a, b in pairwise(edges)], axis=1)
+    framers, parts = [Framer(media) for _ in sound], []
+    for begin in range(0, sound.shape[1], piece):
+        assert len({framer.phase for framer in framers}) == 1
+        known = framed(framers, sound[:, begin : begin + piece], begin + piece >= sound.shape[1])
+        parts.append(power(*known))
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), wanted, rtol=1e-5)
+
+
+def test_accents_of_many_are_those_of_each() -> None:
+    """Whatever their media are, and however much they hear at once."""
+    random = np.random.default_rng(6)
+    media = [Media(24_000, 30), Media(24_000, 60), Media(16_000, 30), Media(24_000, 30)]
+    sounds = [to_pcm(random.normal(0, random.uniform(0, 0.3), 5 * each.rate)) for each in media]
+    alone, together = ([LoudAccents(each, seed) for seed, each in enumerate(media)] for _ in range(2))
+    for begin, end, last in (0, 1600, False), (1600, 9600, False), (9600, None, True):
+        pieces = [(sound[begin:end], last) for sound in sounds]
+        for accents, (pcm, last) in zip(alone, pieces, strict=True):
+            accents.feed(pcm, None, last)
+        listen(together, pieces)
+    for one, other, each in zip(alone, together, media, strict=True):
+        found = one.take(4 * each.fps)
+        assert found.max() > 0.01
+        np.testing.assert_allclose(other.take(4 * each.fps), found, atol=1e-6)
 
 
 def test_what_is_alike_is_found_wherever_it_stands() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.audio import Media, to_float
 from visavis.events import Phoneme
-from visavis.faces.framing import Decibels, Framer, Loudness, Samples, hold, levels
+from visavis.faces.framing import Framer, Loudness, alike, decibels, framed, hold, power
 
 Accents = NDArray[np.float32]
 """float32[n] in 0..1: how strongly each frame is underlined."""
@@ -68,7 +68,7 @@ class LoudAccents:
     """Accents on loud moments, for speech of which nothing but the sound is known."""
 
     def __init__(self, media: Media, seed: int) -> None:
-        self._framer, self.reference = Framer(media), Loudness(media.fps).reference
+        self.framer, self.reference = Framer(media), Loudness(media.fps).reference
         lots = np.random.default_rng((seed % 2**32, 2)).uniform(-1.0, 1.0, LOTS)
         self._lots: list[float] = lots.clip(0.0).tolist()
         self._slot = max(1, round(APART * media.fps))
@@ -77,28 +77,31 @@ class LoudAccents:
         self._waiting: list[float] = []
 
     def feed(self, pcm: bytes, phonemes: Iterable[Phoneme] | None, last: bool) -> None:
-        follow([self], levels([self.frames(pcm, last)])[None])
-
-    def frames(self, pcm: bytes, last: bool) -> tuple[Samples, NDArray[np.intp]]:
-        """The frames that are now whole, and their edges."""
-        return self._framer(to_float(pcm), last)
+        listen([self], [(pcm, last)])
 
     def rise(self, loudness: Iterable[float]) -> None:
-        """How loud each of those frames is, 0..1."""
+        """How loud each of the next frames is, 0..1."""
+        accent = self._accent
         for loud in loudness:
             lot = self._lots[self._heard // self._slot % LOTS]
-            self._accent += self._share * (loud * lot - self._accent)
+            accent += self._share * (loud * lot - accent)
             self._heard += 1
-            self._waiting.append(self._accent)
+            self._waiting.append(accent)
+        self._accent = accent
 
     def take(self, count: int) -> Accents:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return np.array(taken + [0.0] * (count - len(taken)), np.float32)
 
 
-def follow(voices: Sequence[LoudAccents], levels: Decibels) -> None:
-    """Underline what is loud for each of the voices in its frames: float64[lanes, frames]."""
-    reference = hold([voice.reference for voice in voices], levels)
-    loudness = ((levels - reference + LOUD) / LOUD).clip(0.0, 1.0)
-    for voice, loud in zip(voices, loudness.tolist(), strict=True):
-        voice.rise(loud)
+def listen(voices: Sequence[LoudAccents], pieces: Sequence[tuple[bytes, bool]]) -> None:
+    """`feed` of each of these voices with its piece: (pcm, last)."""
+    phases = [voice.framer.phase for voice in voices]
+    for lanes in alike((phase, len(pcm), last) for phase, (pcm, last) in zip(phases, pieces, strict=True)):
+        group, last = [voices[lane] for lane in lanes], pieces[lanes[0]][1]
+        samples = to_float(b"".join([pieces[lane][0] for lane in lanes])).reshape(len(lanes), -1)
+        level = decibels(power(*framed([voice.framer for voice in group], samples, last)))
+        reference = hold([voice.reference for voice in group], level)
+        loudness = ((level - reference + LOUD) / LOUD).clip(0.0, 1.0)
+        for voice, loud in zip(group, loudness.tolist(), strict=True):
+            voice.rise(loud)

@@ -26,24 +26,40 @@ class Framer:
     """Collects the samples of one turn and gives them back in whole frames."""
 
     def __init__(self, media: Media) -> None:
-        self._media = media
-        self._frames = self._samples = 0
-        self._rest = np.zeros(0, np.float32)
+        self.media = media
+        self.frames = 0
+        self.rest = np.zeros(0, np.float32)
+
+    @property
+    def phase(self) -> Hashable:
+        """Equal for those who cut the same sound at the same places."""
+        return self.media, len(self.rest), self.frames * self.media.rate % self.media.fps
 
     def __call__(self, samples: Samples, last: bool) -> tuple[Samples, NDArray[np.intp]]:
         """The samples of the frames that are now whole, and where each frame begins in them, with the end of
         the last one: intp[frames + 1]. With `last`, the frame in progress is filled up with silence."""
-        media, first = self._media, self._frames
-        self._samples += len(samples)
-        self._frames = media.covering(self._samples) if last else media.whole(self._samples)
-        edges = np.arange(first, self._frames + 1) * media.rate // media.fps
-        edges -= edges[0]
-        known = np.concatenate([self._rest, samples]) if len(self._rest) else samples
-        end = int(edges[-1])
-        if end > len(known):
-            known = np.concatenate([known, np.zeros(end - len(known), np.float32)])
-        self._rest = known[end:]
-        return known[:end], edges
+        known, edges = framed([self], samples[None], last)
+        return known[0], edges
+
+
+def framed(
+    framers: Sequence[Framer], samples: NDArray[np.float32], last: bool
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """The same of many that are in the same phase: float32[lanes, samples]; one's edges are everybody's."""
+    media, first, rest = framers[0].media, framers[0].frames, len(framers[0].rest)
+    known = (
+        np.concatenate([np.stack([framer.rest for framer in framers]), samples], axis=1) if rest else samples
+    )
+    heard = media.edge(first) + known.shape[1]
+    frames = media.covering(heard) if last else media.whole(heard)
+    edges = np.arange(first, frames + 1) * media.rate // media.fps - media.edge(first)
+    end = int(edges[-1])
+    if end > known.shape[1]:
+        known = np.pad(known, ((0, 0), (0, end - known.shape[1])))
+    for framer, ahead in zip(framers, known[:, end:], strict=True):
+        framer.frames += frames - first
+        framer.rest = ahead.copy()  # or it would keep the sound of all
+    return known[:, :end], edges
 
 
 class PeakHold:
@@ -62,10 +78,12 @@ def hold(peaks: Sequence[PeakHold], values: NDArray[np.float64]) -> NDArray[np.f
     if not values.shape[1]:
         return values
     # Beside a ruler that falls with them, peaks stand still.
-    ruler = peaks[0].fall * np.arange(values.shape[1] + 1)
-    before = np.array([[peak.peak] for peak in peaks])
-    still = np.maximum.accumulate(np.concatenate([before, values], axis=1) + ruler, axis=1)
-    held: NDArray[np.float64] = np.maximum(still - ruler, peaks[0].floor)[:, 1:]
+    ruler = peaks[0].fall * np.arange(1, values.shape[1] + 1)
+    held: NDArray[np.float64] = values + ruler
+    np.maximum(held[:, 0], [peak.peak for peak in peaks], out=held[:, 0])
+    np.maximum.accumulate(held, axis=1, out=held)
+    held -= ruler
+    np.maximum(held, peaks[0].floor, out=held)
     for peak, last in zip(peaks, held[:, -1].tolist(), strict=True):
         peak.peak = last
     return held
@@ -80,21 +98,25 @@ class Loudness:
 
     def __call__(self, samples: Samples, edges: NDArray[np.intp]) -> tuple[Decibels, Decibels]:
         """Each frame's loudness and the reference."""
-        now = levels([(samples, edges)])
+        now = decibels(power(samples, edges))
         return now, self.reference(now)
 
 
-def levels(pieces: Sequence[tuple[Samples, NDArray[np.intp]]]) -> Decibels:
-    """Loudness of the frames of many pieces of sound, one after another; each is as `Framer` gives it."""
-    samples = np.concatenate([samples for samples, _ in pieces])
-    if not len(samples):
-        return np.zeros(0)
-    offsets = np.cumsum([0, *(len(samples) for samples, _ in pieces[:-1])])
-    starts = [edges[:-1] + offset for (_, edges), offset in zip(pieces, offsets.tolist(), strict=True)]
-    begins = np.concatenate(starts)
-    sizes = np.diff(begins, append=len(samples))
-    power = np.add.reduceat(samples * samples, begins) / sizes
-    return decibels(power)
+def power(samples: NDArray[np.float32], edges: NDArray[np.intp]) -> NDArray[Any]:
+    """The mean squared sample of each frame, as `Framer` gives them: float32[..., samples] ->
+    float[..., frames]."""
+    lanes, count = samples.shape[:-1], len(edges) - 1
+    if not count:
+        return np.zeros((*lanes, 0))
+    if samples.shape[-1] == count * edges[1]:  # all frames are equally long
+        return squared(samples.reshape(*lanes, count, -1))
+    return np.add.reduceat(np.square(samples), edges[:-1], axis=-1) / np.diff(edges)
+
+
+def squared(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of squared samples: float32[..., samples] -> float32[...]."""
+    power: NDArray[np.float32] = np.einsum("...s,...s->...", samples, samples)
+    return power / np.float32(samples.shape[-1])
 
 
 def decibels(power: NDArray[Any]) -> Decibels:

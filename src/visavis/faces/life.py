@@ -29,7 +29,7 @@ BREATH, BREATH_SIZE = 3.8, 0.03
 """Seconds of one breath, and how much the nostrils widen."""
 MOOD = 0.3
 """Time constant in seconds with which an expression changes into the next."""
-AHEAD = 128
+AHEAD = 256
 """Frames of a speaking face's life that are worked out at once."""
 TABLE = 1024
 """Random numbers per kind; the pattern repeats after more than an hour."""

@@ -10,11 +10,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from visavis.arkit import COUNT, INDEX, Weights
-from visavis.audio import Media, to_float
+from visavis.arkit import COUNT, INDEX, Weights, neutral
+from visavis.audio import BYTES, Media, to_float
 from visavis.events import Phoneme
 from visavis.faces.effort import Effort, efforts
-from visavis.faces.framing import FLOOR, Loudness, PeakHold, Samples, alike, decibels, hold
+from visavis.faces.framing import FLOOR, Loudness, PeakHold, Samples, alike, decibels, hold, split, squared
 from visavis.faces.mel import BEFORE, RATE, SAMPLES, Features, MelStream, features
 from visavis.faces.retiming import Retiming
 from visavis.faces.viseme_table import CHANNELS
@@ -94,19 +94,23 @@ def feed_all(net: Any, streams: Sequence[NetStream], pieces: Sequence[tuple[byte
 
     A few frames cost nearly as much as many: those who have the same number of them go together.
     """
-    samples = [to_float(pcm) for pcm, _ in pieces]
-    lasts = [last for _, last in pieces]
+    counts, lasts = [len(pcm) // BYTES for pcm, _ in pieces], [last for _, last in pieces]
+    samples = split(to_float(b"".join([pcm for pcm, _ in pieces])), counts)
     heard = [stream.hear(x, last) for stream, x, last in zip(streams, samples, lasts, strict=True)]
-    found: list[Weights] = [np.zeros((0, COUNT), np.float32)] * len(streams)
-    begun = [len(x) > BEFORE or stream.last is not None for stream, x in zip(streams, heard, strict=True)]
-    for lanes in alike(zip(map(len, heard), lasts, begun, strict=True)):
-        if begun[lanes[0]]:
-            voices, sound = [streams[lane] for lane in lanes], np.stack([heard[lane] for lane in lanes])
-            for lane, weights in zip(lanes, _move(net, voices, sound, lasts[lanes[0]]), strict=True):
+    found: list[Weights] = [neutral(0)] * len(streams)
+    moving = [
+        len(x) > BEFORE or (last and stream.last is not None)
+        for stream, x, last in zip(streams, heard, lasts, strict=True)
+    ]
+    for lanes in alike(zip(map(len, heard), lasts, moving, strict=True)):
+        if moving[lanes[0]]:
+            sound = np.concatenate([heard[lane] for lane in lanes]).reshape(len(lanes), -1)
+            moved = _move(net, [streams[lane] for lane in lanes], sound, lasts[lanes[0]])
+            for lane, weights in zip(lanes, moved, strict=True):
                 found[lane] = weights
     return [
-        stream.retimed(weights, len(x), last)
-        for stream, weights, x, last in zip(streams, found, samples, lasts, strict=True)
+        stream.retimed(weights, count, last)
+        for stream, weights, count, last in zip(streams, found, counts, lasts, strict=True)
     ]
 
 
@@ -115,17 +119,16 @@ def _move(net: Any, voices: Sequence[NetStream], sound: NDArray[np.float32], las
     float32[lanes, frames, 52]."""
     mel, opening = features(sound), _openings(voices, sound)
     if mel.shape[1]:
-        for voice, *end in zip(voices, mel[:, -1].copy(), opening[:, -1].tolist(), strict=True):
-            voice.last = end[0], end[1]
+        for voice, heard, open_ in zip(voices, mel[:, -1].copy(), opening[:, -1].tolist(), strict=True):
+            voice.last = heard, open_
     if last:  # the end is told as the last frame going on
         ends = [voice.last for voice in voices if voice.last is not None]
         mel = np.concatenate([mel, *[np.stack([heard for heard, _ in ends])[:, None]] * LOOK_AHEAD], axis=1)
         opening = np.concatenate([opening, *[np.array([[open_] for _, open_ in ends])] * LOOK_AHEAD], axis=1)
-    if not mel.shape[1]:
-        return np.zeros((len(voices), 0, COUNT), np.float32)
     gate = opening[..., None].astype(np.float32)
     force = efforts([voice.effort for voice in voices], mel)[..., None]
-    shapes, after = net.run(None, {"mel": mel, "state": np.stack([voice.state for voice in voices])})
+    states = np.concatenate([voice.state for voice in voices]).reshape(len(voices), -1)
+    shapes, after = net.run(None, {"mel": mel, "state": states})
     for voice, state in zip(voices, after, strict=True):
         # A copy, or one long turn would keep the states of all that it was moved with.
         voice.state = state.copy()
@@ -135,7 +138,7 @@ def _move(net: Any, voices: Sequence[NetStream], sound: NDArray[np.float32], las
 def _openings(voices: Sequence[NetStream], sound: NDArray[np.float32]) -> NDArray[np.float64]:
     """How far each voice's gate is open, 0..1, at its new frames."""
     frames = sound[:, BEFORE:].reshape(len(sound), -1, SAMPLES)
-    level = decibels((frames * frames).mean(2))
+    level = decibels(squared(frames))
     silence = np.maximum(hold([voice.reference for voice in voices], level) - GATE_DEPTH, GATE_FLOOR)
     free: NDArray[np.float64] = (hold([voice.gate for voice in voices], level) - silence) / GATE_RANGE
     return free.clip(0.0, 1.0)

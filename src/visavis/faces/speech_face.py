@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from visavis.arkit import COUNT, Weights, neutral
 from visavis.audio import Media
@@ -24,8 +23,8 @@ from visavis.faces import (
     ManyVoices,
     PictureEngine,
 )
-from visavis.faces.accents import LoudAccents, StressAccents, follow
-from visavis.faces.framing import Samples, alike, levels, split
+from visavis.faces.accents import LoudAccents, StressAccents, listen
+from visavis.faces.framing import split
 from visavis.faces.life import Life, enliven
 from visavis.meters import Meter, stage
 from visavis.plugins import close, load
@@ -95,7 +94,7 @@ class TurnFace:
     def __init__(
         self, engine: FaceEngine, media: Media, seed: int, timed: bool, life: bool, meter: Meter
     ) -> None:
-        self.engine, self._media, self._meter = engine, media, meter
+        self.engine, self._media, self.meter = engine, media, meter
         self._samples = self._frames = 0
         self.stream: FaceStream | None = None
         self._drawings: tuple[Drawing, ...] = ()
@@ -134,7 +133,7 @@ class TurnFace:
         began = time.perf_counter()
         try:
             weights = stream.feed(pcm, phonemes, last)
-            weights = _checked(weights, due, last)
+            [weights] = _checked([weights], [due], [last])
             drawings = tuple(stream.drawings()) if self._draws else ()
             if drawings and len(drawings) != len(weights):
                 raise ValueError(f"got {len(drawings)} drawings of {len(weights)} frames")
@@ -142,22 +141,22 @@ class TurnFace:
             self.failed(error)
             return neutral(due)
         self._drawings = drawings
-        self._meter.took(time.perf_counter() - began)
+        self.meter.took(time.perf_counter() - began)
         return weights
 
     def moved(self, weights: Weights, due: int, last: bool, seconds: float) -> Weights:
         """What the engine has made of a piece, in so many seconds, for this voice among others."""
         try:
-            weights = _checked(weights, due, last)
+            [weights] = _checked([weights], [due], [last])
         except ValueError as error:
             self.failed(error)
             return neutral(due)
-        self._meter.took(seconds)
+        self.meter.took(seconds)
         return weights
 
     def failed(self, error: Exception) -> None:
         self.stream = None
-        self._meter.failed(error)
+        self.meter.failed(error)
         _log.error(
             "face engine failed: neutral face for the rest of this turn",
             engine=self.engine.name,
@@ -197,21 +196,24 @@ def _move(
     faces: Sequence[TurnFace], pieces: Sequence[Piece], dues: Sequence[int], group: Sequence[int]
 ) -> list[Weights]:
     """What one engine makes of the pieces of a group of faces."""
-    engine: Any = faces[group[0]].engine
+    members, engine = [faces[index] for index in group], cast(Any, faces[group[0]].engine)
+    due, lasts = [dues[index] for index in group], [pieces[index][2] for index in group]
     began = time.perf_counter()
     try:
-        found = engine.feed_all(
-            [faces[index].stream for index in group], [pieces[index][::2] for index in group]
-        )
+        found = engine.feed_all([face.stream for face in members], [pieces[index][::2] for index in group])
         took = time.perf_counter() - began
-        return [
-            faces[index].moved(rows, dues[index], pieces[index][2], took)
-            for index, rows in zip(group, found, strict=True)
-        ]
+        try:
+            weights = _checked(found, due, lasts)
+        except ValueError:  # who is it?
+            moved = zip(members, found, due, lasts, strict=True)
+            return [face.moved(rows, count, last, took) for face, rows, count, last in moved]
     except Exception as error:  # as above
-        for index in group:
-            faces[index].failed(error)
-        return [neutral(dues[index]) for index in group]
+        for face in members:
+            face.failed(error)
+        return [neutral(count) for count in due]
+    for face in members:
+        face.meter.took(took)
+    return weights
 
 
 def _enliven(faces: Sequence[TurnFace], pieces: Sequence[Piece], weights: list[Weights]) -> list[Weights]:
@@ -224,10 +226,9 @@ def _enliven(faces: Sequence[TurnFace], pieces: Sequence[Piece], weights: list[W
         lives = [life for face in faces if (life := face.life) is not None]
         rows = [weights[index] for index in alive]
         accents = [faces[index].accents.take(len(weights[index])) for index in alive]
-        for index, lively in zip(
-            alive, enliven(lives, rows, [firsts[index] for index in alive], accents), strict=True
-        ):
-            weights[index] = lively
+        lively = enliven(lives, rows, [firsts[index] for index in alive], accents)
+        for index, lived in zip(alive, lively, strict=True):
+            weights[index] = lived
     except Exception:
         _log.exception("the life layer failed: none for the rest of these turns")
         for face in faces:
@@ -236,27 +237,25 @@ def _enliven(faces: Sequence[TurnFace], pieces: Sequence[Piece], weights: list[W
 
 
 def _hear(accents: Sequence[StressAccents | LoudAccents], pieces: Sequence[Piece]) -> None:
-    loud: list[tuple[LoudAccents, tuple[Samples, NDArray[np.intp]]]] = []
+    loud: list[tuple[LoudAccents, tuple[bytes, bool]]] = []
     for each, (pcm, phonemes, last) in zip(accents, pieces, strict=True):
         if isinstance(each, LoudAccents):
-            loud.append((each, each.frames(pcm, last)))
+            loud.append((each, (pcm, last)))
         else:
             each.feed(pcm, phonemes, last)
-    if loud:
-        heard = [frames for _, frames in loud]
-        known = split(levels(heard), [len(edges) - 1 for _, edges in heard])
-        for lanes in alike(map(len, known)):
-            follow([loud[lane][0] for lane in lanes], np.stack([known[lane] for lane in lanes]))
+    listen([each for each, _ in loud], [piece for _, piece in loud])
 
 
-def _checked(weights: Weights, due: int, last: bool) -> Weights:
-    """Weights in 0..1. Raises `ValueError` when they are not what they should be."""
-    weights = np.asarray(weights, np.float32)
-    if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
-        raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
-    if not np.isfinite(weights).all():
+def _checked(found: Sequence[Weights], dues: Sequence[int], lasts: Sequence[bool]) -> list[Weights]:
+    """Weights in 0..1. Raises `ValueError` when any are not what they should be."""
+    found = [np.asarray(weights, np.float32) for weights in found]
+    for weights, due, last in zip(found, dues, lasts, strict=True):
+        if weights.shape[1:] != (COUNT,) or len(weights) > due or (last and len(weights) != due):
+            raise ValueError(f"got weights of shape {weights.shape}, expected [{due}, {COUNT}]")
+    together = np.concatenate(found)
+    if not np.isfinite(together).all():
         raise ValueError("got weights that are not finite numbers")
-    return np.clip(weights, 0.0, 1.0)
+    return split(together.clip(0.0, 1.0), [len(weights) for weights in found])
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +269,8 @@ class Move:
 def move(moves: Sequence[Move]) -> list[Animated]:
     """Move the faces of different turns; it never raises where `ExpressiveFace.feed` does not."""
     for each in moves:
-        _expressive(each).express(each.job.emotions)
+        if each.job.emotions:
+            _expressive(each).express(each.job.emotions)
     ours = [each for each in moves if isinstance(each.face, TurnFace)]
     faces: Any = [each.face for each in ours]
     pieces = [(each.job.pcm, each.job.phonemes, each.job.last) for each in ours]
