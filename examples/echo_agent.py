@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-import struct
-import sys
-from typing import Any
+from array import array
+from math import sin, tau
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -20,12 +18,11 @@ PORT, RATE = 9000, 16_000
 
 def tone(seconds: float) -> bytes:
     """A soft hum as PCM16: put your text-to-speech here."""
-    samples = (6000 * math.sin(math.tau * 180 * n / RATE) for n in range(int(seconds * RATE)))
-    return b"".join(struct.pack("<h", int(sample)) for sample in samples)
+    return array("h", (int(6000 * sin(tau * 180 * n / RATE)) for n in range(int(seconds * RATE)))).tobytes()
 
 
 async def reply(visavis: ServerConnection, name: str, words: str, sound: bytes) -> None:
-    async def send(type: str, **fields: Any) -> None:
+    async def send(type: str, **fields: object) -> None:
         await visavis.send(json.dumps({"type": type, "response_id": name, **fields}))
 
     await send("response_start")
@@ -52,14 +49,11 @@ async def talk(visavis: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(talk, "localhost", PORT) as server:
-        await server.serve_forever()
+    await (await serve(talk, "localhost", PORT)).serve_forever()
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except KeyboardInterrupt:
-        pass
     except OSError as error:
-        sys.exit(f"Cannot listen on port {PORT} ({error}). Stop what does, or change PORT and AGENT_URL.")
+        raise SystemExit(f"Cannot listen on port {PORT}: {error}; change PORT and AGENT_URL") from None

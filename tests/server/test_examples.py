@@ -86,6 +86,6 @@ def test_an_agent_whose_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         moved = source.replace("PORT, RATE = 9000", f"PORT, RATE = {port}")
-        with pytest.raises(SystemExit, match=f"Cannot listen on port {port} ") as ended:
+        with pytest.raises(SystemExit, match=f"Cannot listen on port {port}: ") as ended:
             exec(compile(moved, "echo_agent.py", "exec"), {"__name__": "__main__"})
     assert "change PORT and AGENT_URL" in str(ended.value.code)
