@@ -49,7 +49,7 @@ def _mended(value: Any, levels: int) -> Any:
     changed = {}
     for name in _names(value.__class__):
         given = getattr(value, name)
-        if type(given) not in _PLAIN and given != ():
+        if type(given) not in _PLAIN:
             mended = _mended(given, levels - 1)
             if mended is not given and mended != given:
                 changed[name] = mended

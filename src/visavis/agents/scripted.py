@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -91,9 +90,7 @@ class ScriptedAgent:
         self._delay, self._pcm = script.delay, pcm
         seconds = script.chunk_ms / 1000
         self._size, self._gap = round(OUTPUT_RATE * seconds) * BYTES, seconds / script.speed
-        self._events: deque[ev.FromAgent] = deque()
-        self._news: asyncio.Future[None] | None = None
-        """Whoever iterates waits for it."""
+        self._events: asyncio.Queue[ev.FromAgent] = asyncio.Queue()
         self._next: asyncio.TimerHandle | None = None
         """Of the reply that is being spoken, what comes next."""
         self._count = 0
@@ -109,12 +106,8 @@ class ScriptedAgent:
                 self.stop()
 
     async def __aiter__(self) -> AsyncIterator[ev.FromAgent]:
-        loop = asyncio.get_running_loop()
         while True:
-            if not self._events:
-                self._news = loop.create_future()
-                await self._news
-            yield self._events.popleft()
+            yield await self._events.get()
 
     def stop(self) -> None:
         """End the reply that is being spoken."""
@@ -145,9 +138,7 @@ class ScriptedAgent:
             self._put(ev.ReplyDone(reply))
 
     def _put(self, event: ev.FromAgent) -> None:
-        self._events.append(event)
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._events.put_nowait(event)
 
 
 def _words(start: int, end: int) -> tuple[ev.Word, ...]:
