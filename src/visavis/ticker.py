@@ -13,7 +13,9 @@ PERIOD = 1 / 120
 """Seconds between two looks at the deadlines: a quarter of a frame."""
 SHARE, MOST = 16, 12
 """Of so many sessions with deadlines, each has one frame leave at a time; of twice as many two, and so on, up
-to so many: the server wakes up hardly more often for a hundred than for thirty, and no frame is later."""
+to so many: the server wakes up hardly more often for a hundred than for thirty."""
+RARELY = 4
+"""Periods between two looks where as many frames or more leave at once, of which only the first can be late."""
 
 
 def together(sessions: int) -> int:
@@ -43,7 +45,7 @@ class Ticking(Protocol):
 
 
 class Ticker:
-    """The deadlines of all sessions in one heap, looked at every `PERIOD` while one is near.
+    """The deadlines of all sessions in one heap, looked at every `PERIOD` (or few of them) while one is near.
 
     Far cheaper than a timer per session, which would be set and cancelled with every event.
     """
@@ -79,7 +81,8 @@ class Ticker:
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
         now, due = loop.time(), self._heap[0][0]
-        when = now + max(PERIOD, due - now)
+        period = PERIOD * min(together(len(self._heap)), RARELY)
+        when = now + max(period, due - now)
         if self._timer is not None:
             if self._when <= when + PERIOD / 2:
                 return
