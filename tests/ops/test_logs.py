@@ -57,7 +57,7 @@ def test_whatever_is_logged_while_a_session_runs_names_it_and_its_turn() -> None
             agent.speak(1.0)
             await anyio.sleep(2)
             talk.feed(ev.UserText("two"))
-            while agent.logged < 2:  # the thread does not run on the virtual clock, which stands still meanwhile
+            while agent.logged < 2:  # the virtual clock stands still while the thread runs
                 await anyio.sleep(0)
 
     run(main())
