@@ -15,7 +15,7 @@ SHARE, MOST = 16, 12
 """Of so many sessions with deadlines, each has one frame leave at a time; of twice as many two, and so on, up
 to so many: the server wakes up hardly more often for a hundred than for thirty."""
 RARELY = 4
-"""Periods between two looks where as many frames or more leave at once: only the first of them can be late."""
+"""Periods between looks when as many frames or more leave at once: only the first of them can be late."""
 
 
 def together(sessions: int) -> int:
