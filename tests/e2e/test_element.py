@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.e2e.conftest import Open
+from tests.e2e.conftest import PATIENCE, Open
 from tests.e2e.foreign import site
 from tests.process import Server
 
@@ -35,6 +35,8 @@ LOOKS = """() => {
   return [...pen.getImageData(0, 0, 8, 6).data];
 }"""
 """The picture, very small."""
+SHORT = "Object.defineProperty(Event.prototype, 'timeStamp', {get: () => 0})"
+"""From now on every press is, however long a busy machine takes between its beginning and its end."""
 TOLD = "type => told.filter(event => event.type === type)"
 
 
@@ -110,14 +112,15 @@ def test_its_button_is_held_and_tapped(scripted: Server, browse: Open, tmp_path:
         page.wait_for_function("told.some(event => event.type === '> audio_stream_start')")
         page.keyboard.up("Space")
         page.wait_for_function("told.some(event => event.type === '> audio_stream_end')")
-        expect(button).to_have_attribute("aria-pressed", "false")
+        expect(button).to_have_attribute("aria-pressed", "false", timeout=PATIENCE)
+        page.evaluate(SHORT)
         button.click()
-        expect(button).to_have_attribute("aria-pressed", "true")
-        held, tapped = page.evaluate(TOLD, "> audio_stream_start")
+        expect(button).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+        held, *_, tapped = page.evaluate(TOLD, "> audio_stream_start")
         assert held["handsFree"] is False
         assert "handsFree" not in tapped
         button.click()
         page.evaluate("avatar.setAttribute('hold', '')")
         button.click()
         page.wait_for_function("told.filter(event => event.type === '> audio_stream_end').length === 3")
-        assert page.evaluate(TOLD, "> audio_stream_start")[2]["handsFree"] is False
+        assert page.evaluate(TOLD, "> audio_stream_start")[-1]["handsFree"] is False

@@ -121,7 +121,7 @@ export class MicrophoneButton {
     clearTimeout(press.hold);
     this.parts.button.classList.remove("held");
     const tapped = at - press.at < HOLD_MS;
-    this.held ||= !tapped; // a busy page may not have noticed
+    this.held = !tapped; // a busy page may not have noticed, or may have heard too late of the end
     if (tapped && !press.wasOn && !this.parts.holdOnly()) {
       if (this.on) this.announce();
       return;

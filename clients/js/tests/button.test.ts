@@ -85,6 +85,18 @@ describe("the microphone's button", () => {
     expect(told).toEqual(["held", true, "end", false]);
   });
 
+  it("is tapped when it was tapped, also if the page was too busy to hear of the end in time", async () => {
+    press();
+    const soon = Date.now() + 100;
+    await wait(1000);
+    vi.setSystemTime(soon);
+    release();
+    expect(told).toEqual([true, "held", "hold", "tapped"]);
+    press();
+    release();
+    expect(told.slice(4)).toEqual(["end", false]);
+  });
+
   it("is switched on and off by taps", async () => {
     press();
     await wait(100);
