@@ -23,8 +23,8 @@ enum { LIT, BAKED, PAINTED };
 enum { OPAQUE, CUT_OUT, BLENDED };
 /* The picture is drawn in tiles of so many rows and columns of cells, whose samples fit into a processor's nearest memory. */
 enum { BAND = 32, TILE = 64 };
-/* A cell of four samples is a pixel; it is two by two pixels, which share light and texture; a pixel again, whose
-   samples keep the number of the triangle instead of its colour. */
+/* A cell of four samples is a pixel; it is two by two pixels, which share light and texture, of a picture three quarters as
+   wide and high, which is then enlarged; a pixel again, whose samples keep the number of the triangle instead of its colour. */
 enum { SMOOTH, COARSE, PROBE };
 
 /* Power-of-two sizes, wrapping; every level has one more column and row, copies of the first. Red, green and
@@ -68,7 +68,7 @@ typedef struct { float depth[4]; uint32_t colour[4]; } Cell;
 typedef uint32_t Hit;
 
 typedef struct {
-  uint32_t parts, triangles, width, height, stride; /* in pixels */
+  uint32_t parts, triangles, width, height, stride, coarse_stride; /* in pixels */
   float tone_scale, brightest; /* the last tone's index */
   const Part *part;
   const uint32_t *order;       /* all triangles, the nearest first, those that let light through last */
@@ -78,6 +78,8 @@ typedef struct {
   float weights[WEIGHTS];
   const uint8_t *tone;         /* displayed value of `index / tone_scale` of linear light */
   const uint32_t *background;  /* stride * height: 0xAABBGGRR */
+  const uint32_t *coarse_background;
+  uint32_t *coarse;            /* the picture that is enlarged */
   Cell *cells;                 /* a tile */
   Hit *hits;                   /* a tile: one a cell */
   Visible *visible;            /* one a triangle */
@@ -105,6 +107,8 @@ INLINE f4 load(const f4 *at) { return (f4)wasm_v128_load(at); }
 /* Whole numbers from floats below 2^21 in size, rounded: adding this leaves them in the lowest bits. */
 static const float WHOLE = 12582912.f;
 INLINE i4 whole(f4 x) { return (i4)(x + WHOLE) - (i4)wasm_f32x4_const_splat(WHOLE); }
+
+INLINE int coarse(int mode) { return mode == COARSE; }
 
 /* -- vertices ---------------------------------------------------------------------------------------- */
 
@@ -194,7 +198,7 @@ INLINE void light(const Scene *s, const Part *part, const uint32_t *vertices, Fo
    collar; the chest breathes. */
 static void place(const Scene *s, const Part *part, int mode) {
   const Four camera = same(s->camera), pivot = same(s->pivot);
-  const float scale = mode == COARSE ? .5f : 1, focal = s->focal * scale;
+  const float scale = coarse(mode) ? .375f : 1, shift = coarse(mode) ? .0625f : 0, focal = s->focal * scale;
   const float *rest = part->offsets ? part->shaped : part->rest;
   for (uint32_t i = 0; i < part->vertices; i += 4) {
     f4 first[4], second[4], follow[4];
@@ -208,8 +212,8 @@ static void place(const Scene *s, const Part *part, int mode) {
     p = sum(sum(turned(s, less(p, pivot), share), pivot), breath);
     Four view = less(camera, p);
     f4 nearness = 1 / view.z;
-    f4 screen[4] = {s->width * .5f * scale - view.x * focal * nearness, s->height * .5f * scale + view.y * focal * nearness,
-                    nearness, all(0)};
+    f4 screen[4] = {s->width * .5f * scale + shift - view.x * focal * nearness,
+                    s->height * .5f * scale + shift + view.y * focal * nearness, nearness, all(0)};
     scatter(part->screen, vertices, screen);
     if (part->lighting == LIT) light(s, part, vertices, turned(s, (Four){first[3], second[0], second[1]}, share), view);
   }
@@ -221,7 +225,6 @@ static void place(const Scene *s, const Part *part, int mode) {
 static const float SAMPLE_X[2][4] = {{.375f, .875f, .125f, .625f}, {.25f, .75f, .25f, .75f}};
 static const float SAMPLE_Y[2][4] = {{.125f, .375f, .625f, .875f}, {.25f, .25f, .75f, .75f}};
 static uint8_t MIDDLE_X[2][16], MIDDLE_Y[2][16];
-INLINE int coarse(int mode) { return mode == COARSE; }
 /* Of the first of them along a row or column; the last lies as far from the other side. */
 INLINE float inset(int mode) { return coarse(mode) ? .25f : .125f; }
 
@@ -334,12 +337,12 @@ INLINE void put(const Scene *s, const Surface *t, Hit hit, int mask, uint32_t co
   float *depth = cell->depth;
   uint32_t *there = cell->colour;
   if (cover == BLENDED) {
-    int wide = coarse(mode);
     for (int k = 0; k < 4; k++) {
       if (!(mask >> k & 1)) continue;
       if (depth[k] == 0) { /* the first thing here, so what is under it is the background */
         depth[k] = 1e-6f;
-        there[k] = s->background[((y << wide) + (k >> 1 & wide)) * s->stride + (x << wide) + (k & wide)];
+        there[k] = coarse(mode) ? s->coarse_background[(2 * y + (k >> 1)) * s->coarse_stride + 2 * x + (k & 1)]
+                                : s->background[y * s->stride + x];
       }
       there[k] = blend(there[k], colour, alpha);
     }
@@ -418,7 +421,7 @@ static NOINLINE void shade_blended(const Scene *s, const Part *part, const Surfa
   else if (mode == COARSE) shade(s, part, t, count, tile, number, BLENDED, COARSE);
 }
 
-static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c) {
+static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint32_t b, uint32_t c, int mode) {
   f4 from_a = part->shade[a] - part->shade[c], from_b = part->shade[b] - part->shade[c];
   float light = s->tone_scale / (FULL * FULL); /* times the square of a texel, which is a root: an index of tones */
   f4 unit = part->lighting == PAINTED ? (f4){255, 255, 255, 1} : (f4){light, light, light, s->tone_scale};
@@ -434,9 +437,10 @@ static void carry(const Scene *s, const Part *part, Surface *t, uint32_t a, uint
   f4 size = {1u << texture->width_log2, 1u << texture->height_log2, 0, 0}, at = {uc[0], uc[1], 0, 0};
   f4 side_a = ((f4){ua[0], ua[1], 0, 0} - at) * size, side_b = ((f4){ub[0], ub[1], 0, 0} - at) * size;
   f4 along_x = side_a * t->a_x + side_b * t->b_x, along_y = side_a * t->a_y + side_b * t->b_y;
-  /* The level at which one texel is about one pixel: its exponent is half of that of the texels a pixel covers. */
+  /* The level at which one texel is about one cell: its exponent is half of that of the texels a cell covers. A finer one
+     where cells are coarse. */
   union { float value; int32_t bits; } texels = {__builtin_fabsf(along_x[0] * along_y[1] - along_x[1] * along_y[0])};
-  int level = ((texels.bits >> 23) - 127 + 1) >> 1, last = texture->levels - 1;
+  int level = ((texels.bits >> 23) - 127 + !coarse(mode)) >> 1, last = texture->levels - 1;
   level = level < 0 ? 0 : level > last ? last : level;
   union { int32_t bits; float value; } scale = {(127 + 7 - level) << 23};
   at = (at - (f4)wasm_f32x4_floor((v128_t)at)) * size * scale.value - 64;
@@ -560,7 +564,7 @@ INLINE void draw_triangle(const Scene *s, Triangle *triangle, Tile tile, int mod
   if (low[0] < span->begin) span->begin = low[0];
   if (high[0] >= span->end) span->end = high[0] + 1;
   const uint32_t *corner = part->indices + 3 * triangle->number, number = part->number + triangle->number;
-  carry(s, part, t, corner[0], corner[1], corner[2]);
+  carry(s, part, t, corner[0], corner[1], corner[2], mode);
   if (part->cover == OPAQUE) shade_opaque(s, part, t, hits, tile, number, mode);
   else if (part->cover == CUT_OUT) shade_cut_out(s, part, t, hits, tile, number, mode);
   else shade_blended(s, part, t, hits, tile, number, mode);
@@ -572,7 +576,8 @@ INLINE void draw_triangle(const Scene *s, Triangle *triangle, Tile tile, int mod
 typedef struct { int width, height, columns, bands; } Grid;
 
 INLINE Grid grid(const Scene *s, int mode) {
-  int width = (s->width + coarse(mode)) >> coarse(mode), height = (s->height + coarse(mode)) >> coarse(mode);
+  int width = s->width, height = s->height;
+  if (coarse(mode)) width = (3 * ((width + 3) / 4) + 2) / 2, height = (3 * ((height + 3) / 4) + 2) / 2;
   return (Grid){width, height, (width + TILE - 1) / TILE, (height + BAND - 1) / BAND};
 }
 
@@ -692,33 +697,66 @@ INLINE void write(const Scene *s, int x, int y, int end, v128_t four) {
   }
 }
 
-/* Samples to pixels wherever something is or was, four or eight at a time. */
-INLINE void resolve(const Scene *s, Tile tile, int mode) {
-  const int wide = coarse(mode), step = wide ? 2 : 4, width = s->width, height = s->height;
+/* Two cells in a row, before what is behind them, become four by two pixels of the picture that is enlarged. */
+INLINE void keep(const Scene *s, int x, int y, Cell *cells) {
+  const uint32_t at = y * s->coarse_stride + x;
+  const uint32_t *behind = s->coarse_background + at;
+  uint32_t *out = s->coarse + at;
+  v128_t left = wasm_v128_load(cells[0].colour), right = wasm_v128_load(cells[1].colour);
+  v128_t left_there = drawn(cells), right_there = drawn(cells + 1);
+  wasm_v128_store(out, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 0, 2), wasm_v128_load(behind),
+                                           wasm_i64x2_shuffle(left_there, right_there, 0, 2)));
+  out += s->coarse_stride, behind += s->coarse_stride;
+  wasm_v128_store(out, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 1, 3), wasm_v128_load(behind),
+                                           wasm_i64x2_shuffle(left_there, right_there, 1, 3)));
+}
+
+INLINE Span both(Span a, Span b) {
+  return (Span){a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end};
+}
+
+/* Samples to pixels wherever something is or was; returns the columns. */
+INLINE Span resolve(const Scene *s, Tile tile, int mode) {
   Span now = s->now[tile.number], before = s->before[tile.number];
   if (*s->last != mode) before = (Span){tile.left, tile.right}; /* tiles were other ones */
   s->before[tile.number] = now;
-  s->now[tile.number] = (Span){width, 0};
-  const int begin = (now.begin < before.begin ? now.begin : before.begin) & ~3;
-  int end = (now.end > before.end ? now.end : before.end) << wide;
-  if (end > width) end = width;
+  s->now[tile.number] = (Span){s->width, 0};
+  const Span where = both(now, before);
+  const int begin = where.begin & ~3, end = where.end;
   for (int row = tile.top; row < tile.bottom; row++) {
-    for (int column = begin; column << wide < end; column += step) {
-      Cell *cells = s->cells + (row - tile.top) * TILE + column - tile.left;
-      int x = column << wide, y = row << wide;
-      const uint32_t *background = s->background + y * s->stride + x;
-      if (!wide) {
-        write(s, x, y, end, smoothed(cells, wasm_v128_load(background)));
-        continue;
-      }
-      v128_t left = wasm_v128_load(cells[0].colour), right = wasm_v128_load(cells[1].colour);
-      v128_t left_there = drawn(cells), right_there = drawn(cells + 1);
-      write(s, x, y, end, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 0, 2), wasm_v128_load(background),
-                                              wasm_i64x2_shuffle(left_there, right_there, 0, 2)));
-      if (y + 1 < height)
-        write(s, x, y + 1, end, wasm_v128_bitselect(wasm_i64x2_shuffle(left, right, 1, 3),
-                                                    wasm_v128_load(background + s->stride),
-                                                    wasm_i64x2_shuffle(left_there, right_there, 1, 3)));
+    Cell *cells = s->cells + (row - tile.top) * TILE - tile.left;
+    if (coarse(mode)) {
+      for (int x = begin; x < end; x += 2) keep(s, 2 * x, 2 * row, cells + x);
+    } else {
+      const uint32_t *background = s->background + row * s->stride;
+      for (int x = begin; x < end; x += 4) write(s, x, row, end, smoothed(cells + x, wasm_v128_load(background + x)));
+    }
+  }
+  return where;
+}
+
+/* Three quarters of the first and one of the second. */
+INLINE v128_t nearer(v128_t first, v128_t second) { return wasm_u8x16_avgr(first, wasm_u8x16_avgr(first, second)); }
+
+/* Four pixels in the place of three; the fourth that is read follows. */
+INLINE v128_t widened(const uint32_t *from) {
+  v128_t four = wasm_v128_load(from), near = wasm_i32x4_shuffle(four, four, 0, 1, 1, 2);
+  v128_t between = wasm_u8x16_avgr(near, wasm_i32x4_shuffle(four, four, 0, 0, 2, 3));
+  return wasm_u8x16_avgr(between, wasm_i32x4_shuffle(near, between, 0, 1, 6, 3));
+}
+
+/* The coarse picture, four pixels in the place of three each way: bilinear, where these columns of cells matter. */
+INLINE void enlarge(const Scene *s, Span cells) {
+  const int height = s->height, stride = s->coarse_stride, begin = (2 * cells.begin - 1) / 3 * 4;
+  const int end = (2 * cells.end - 1) / 3 * 4 + 4, width = end < (int)s->width ? end : (int)s->width;
+  for (int y = 0; y < height; y += 4) {
+    for (int x = begin; x < width; x += 4) {
+      const uint32_t *from = s->coarse + y / 4 * 3 * stride + x / 4 * 3;
+      v128_t first = widened(from), second = widened(from + stride), third = widened(from + 2 * stride);
+      write(s, x, y, width, first);
+      if (y + 1 < height) write(s, x, y + 1, width, nearer(second, first));
+      if (y + 2 < height) write(s, x, y + 2, width, wasm_u8x16_avgr(second, third));
+      if (y + 3 < height) write(s, x, y + 3, width, nearer(third, widened(from + 3 * stride)));
     }
   }
 }
@@ -736,6 +774,7 @@ static void mark(const Scene *s) {
 /* `mode` is a constant. */
 INLINE void draw_all(const Scene *s, int mode) {
   const Grid g = grid(s, mode);
+  Span changed = {g.width, 0};
   for (uint32_t k = 0; k < s->parts; k++) {
     shape(s->part + k, s->weights);
     place(s, s->part + k, mode);
@@ -750,9 +789,10 @@ INLINE void draw_all(const Scene *s, int mode) {
       Tile tile = {band * g.columns + column, left, top, right, bottom};
       draw_tile(s, tile, column, mode);
       if (mode == PROBE) mark(s);
-      else resolve(s, tile, mode);
+      else changed = both(changed, resolve(s, tile, mode));
     }
   }
+  if (coarse(mode)) enlarge(s, changed);
   *s->last = mode;
 }
 

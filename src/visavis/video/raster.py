@@ -51,7 +51,7 @@ class Rig(ctypes.LittleEndianStructure):
 
 class Scene(ctypes.LittleEndianStructure):
     _fields_ = (
-        *((name, _U) for name in ("parts", "triangles", "width", "height", "stride")),
+        *((name, _U) for name in ("parts", "triangles", "width", "height", "stride", "coarse_stride")),
         ("tone_scale", _F),
         ("brightest", _F),
         ("part", _U),
@@ -63,8 +63,11 @@ class Scene(ctypes.LittleEndianStructure):
         ("pivot", _F * 3),
         ("breath", _F),
         ("weights", _F * WEIGHTS),
-        *((name, _U) for name in ("tone", "background", "cells", "hits", "visible", "sorted", "ends")),
-        *((name, _U) for name in ("chosen", "limits", "now", "before", "last", "out")),
+        *((name, _U) for name in ("tone", "background", "coarse_background", "coarse", "cells", "hits")),
+        *(
+            (name, _U)
+            for name in ("visible", "sorted", "ends", "chosen", "limits", "now", "before", "last", "out")
+        ),
     )
 
 
