@@ -15,7 +15,7 @@ class Policy:
     start: float = 0.2
     """Seconds of frames that must be ready before the player is given enough to begin: an agent that speaks
     in real time would otherwise leave it no reserve at all."""
-    chunk: int = 12
+    chunk: int = 24
     """Frames in one animation while there is no hurry."""
     ahead: int = 45
     """Frames animated beyond what was sent, at most: work lost when interrupted."""
