@@ -63,7 +63,10 @@ class Examination:
     """The checks of one configuration, in order. No model is fetched from the network."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.given = settings
+        self.settings = settings.model_copy(
+            update={"models": settings.models.model_copy(update={"offline": True})}
+        )
         self.checks: list[Check] = []
 
     def check(self, name: str, probe: Callable[[], tuple[str, T]], *, required: bool = True) -> T | None:
@@ -86,8 +89,6 @@ class Examination:
 
 def examine(settings: Settings) -> list[Check]:
     """Check the machine, speak and animate a sentence, understand it, or talk to another agent."""
-    offline = settings.models.model_copy(update={"offline": True})
-    settings = settings.model_copy(update={"models": offline})
     examination = Examination(settings)
     _examine_machine(examination)
     _examine_parts(examination)
@@ -109,7 +110,7 @@ def _examine_machine(examination: Examination) -> None:
     settings = examination.settings
     store = ModelStore(settings.models)
     examination.check("python", _python)
-    examination.check("configuration", lambda: _configuration(settings))
+    examination.check("configuration", lambda: _configuration(examination.given))
     for name in needed_models(settings):
         examination.check(f"model {name}", partial(_model, store, name))
     examination.check("port", lambda: _port(settings), required=False)

@@ -24,6 +24,7 @@ import platformdirs
 import structlog
 
 from visavis.errors import ModelMissing, VisavisError
+from visavis.folders import obstacle
 from visavis.model_catalogue import MODELS, Digest, Model
 from visavis.settings import ModelSettings
 
@@ -81,12 +82,9 @@ class ModelStore:
         """The models of `names` that would have to be fetched; None is all that the defaults need."""
         return [name for name in self._names(names) if not self.present(name)]
 
-    def pull(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
-        """Fetch what is missing of `names`; None is all that the defaults need.
-
-        A pull that was interrupted goes on, when run again, with the models that are still missing.
-        Raises as `path` does.
-        """
+    def check(self, names: Iterable[str] | None = None) -> list[str]:
+        """As `missing`. Raises as `pull` does when they cannot be fetched or stored, as far as can be told
+        without trying it."""
         missing = self.missing(names)
         if missing and self.offline:
             raise ModelMissing(
@@ -94,8 +92,18 @@ class ModelStore:
                 f"because the server is offline (VISAVIS_OFFLINE, models.offline). With a network, run: "
                 f"visavis models pull {' '.join(missing)}"
             )
+        if missing and (why := obstacle(self.root)):
+            raise self._unwritable(why)
+        return missing
+
+    def pull(self, names: Iterable[str] | None = None, progress: Progress | None = None) -> None:
+        """Fetch what is missing of `names`; None is all that the defaults need.
+
+        A pull that was interrupted goes on, when run again, with the models that are still missing.
+        Raises as `path` does.
+        """
         progress = progress or _log_start
-        for name in missing:
+        for name in self.check(names):
             model = self._model(name)
             with self._writing(name):
                 if not self.present(name):  # another process may have fetched it while this one waited
@@ -164,11 +172,14 @@ class ModelStore:
             with (self.root / f".{self.folder(name).name}.lock").open("a+b") as file, _locked(file):
                 yield
         except OSError as error:
-            raise VisavisError(
-                "MODEL_CACHE",
-                f"Cannot write model files to {self.root}: {error.strerror or error}. Free some space "
-                "or make the folder writable, or choose another one with the setting models.cache.",
-            ) from error
+            raise self._unwritable(error.strerror or str(error)) from error
+
+    def _unwritable(self, why: str) -> VisavisError:
+        return VisavisError(
+            "MODEL_CACHE",
+            f"Cannot write model files to {self.root}: {why}. Free some space or make the folder writable, "
+            "or choose another one with the setting models.cache.",
+        )
 
     def _fetch(self, model: Model, progress: Progress) -> None:
         free = shutil.disk_usage(self.root).free

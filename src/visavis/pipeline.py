@@ -36,13 +36,19 @@ HANDLERS = {
 }
 """Names that other projects give to what we have."""
 
+SHOWN = {"avatar_name": "avatar", "fps": "video.fps"}
+"""What every face can be told."""
+
 OPTIONS: dict[tuple[str, str], dict[str, str]] = {
+    ("vad", "silero"): {},
+    ("end_of_turn", "smart_turn"): {},
     ("asr", "whisper"): {
         "model_size": "whisper.model",
         "model_path": "whisper.model",
         "language": "whisper.language",
         "device": "whisper.device",
     },
+    ("asr", "moonshine"): {"language": "assistant.language"},
     ("asr", "openai"): {
         "model_name": "transcription.model",
         "api_url": "transcription.url",
@@ -95,15 +101,16 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
         "speaker": "piper.speaker",
         "speed": "voice.speed",
     },
-    ("avatar", "net"): {"avatar_name": "avatar"},
-    ("avatar", "energy"): {"avatar_name": "avatar"},
-    ("avatar", "phonemes"): {"avatar_name": "avatar"},
-    ("avatar", "wav2arkit"): {"avatar_name": "avatar", "model_path": "face.model_path"},
-    ("avatar", "lam"): {"avatar_name": "avatar", "model_path": "face.model_path", "gpu": "face.gpu"},
+    ("avatar", "net"): {**SHOWN},
+    ("avatar", "energy"): {**SHOWN},
+    ("avatar", "phonemes"): {**SHOWN},
+    ("avatar", "wav2arkit"): {**SHOWN, "model_path": "face.model_path"},
+    ("avatar", "lam"): {**SHOWN, "model_path": "face.model_path", "gpu": "face.gpu"},
+    ("avatar", "remote"): {**SHOWN, "api_url": "remote_stages.face", "api_key": "remote_stages.token"},
     ("avatar", "liteavatar"): {
+        **SHOWN,
         "avatar_name": "liteavatar.data",
         "model_path": "liteavatar.weights",
-        "fps": "video.fps",
         "enable_fast_mode": "liteavatar.fast",
         "use_gpu": "liteavatar.gpu",
         "threads": "liteavatar.threads",

@@ -28,7 +28,11 @@ def check(settings: Settings) -> None:
     """Find every plug-in that `settings` chooses, without loading a model, and have each look at what it is
     told: by a function `check(settings)` in the module of its `load`, if there is one. Raises as `find` does,
     and what such a function raises."""
-    chosen = {"agents": settings.agent, "faces": settings.face.engine}
+    chosen = {
+        "agents": settings.agent,
+        "faces": settings.face.engine,
+        "renderers": settings.video.renderer,
+    }
     if settings.agent == "embedded":
         chosen |= settings.stages.model_dump()
     for group, name in chosen.items():

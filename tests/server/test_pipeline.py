@@ -100,6 +100,13 @@ def test_a_pipeline_of_openavatarchats_is_read_as_it_is(tmp_path: Path) -> None:
     assert (settings.models.root_path, settings.models.cache_size) == (Path("models"), 1000)
 
 
+@pytest.mark.parametrize("face", ["net", "energy", "phonemes", "wav2arkit", "lam", "remote"])
+def test_every_face_can_be_told_its_pace(tmp_path: Path, face: str) -> None:
+    config = written(tmp_path, f"pipeline: {{avatar: {{handler: {face}, avatar_name: elena, fps: 30}}}}\n")
+    settings = load_settings({}, config, {}, tmp_path)
+    assert (settings.face.engine, settings.avatar, settings.video.fps) == (face, "elena", 30)
+
+
 def test_sound_is_sent_at_one_rate(tmp_path: Path) -> None:
     text = LITERAL.replace("sample_rate: 24000", "sample_rate: 22050")
     assert failing(tmp_path, text, {"OPENAI_API_KEY": "sk-1"}) == [
@@ -154,6 +161,14 @@ def test_somebody_elses_handler_is_told_what_the_file_says(tmp_path: Path) -> No
         (
             "pipeline: {asr: {handler: whisper, model_sise: small}}",
             "unknown key pipeline.asr.model_sise; did you mean model_size?",
+        ),
+        (
+            "pipeline: {avatar: {handler: net, fps: 200}}",
+            "pipeline.avatar.fps: video.fps is 200 but must be less than or equal to 60",
+        ),
+        (
+            "pipeline: {vad: {handler: silero_vad, threshold: 0.5}}",
+            "unknown key pipeline.vad.threshold; expected handler",
         ),
         (
             "pipeline: {asr: {handler: whisper, device: tpu}}",

@@ -49,13 +49,15 @@ QUIET = 4.0
 """Seconds after which a switched-off microphone counts as having heard nothing that Gemini understood."""
 
 
-def load(settings: Settings) -> GeminiEngine:
-    """Gemini Live; nothing is sent before a conversation begins.
-
-    Raises `ConfigurationError` without a key.
-    """
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a key."""
     if not settings.gemini.key.get_secret_value():
         raise ConfigurationError("Gemini Live needs a key: set GEMINI_API_KEY.")
+
+
+def load(settings: Settings) -> GeminiEngine:
+    """Gemini Live; nothing is sent before a conversation begins. Raises as `check` does."""
+    check(settings)
     return GeminiEngine(settings)
 
 

@@ -42,17 +42,19 @@ FAREWELL = 0.5
 _log = structlog.get_logger()
 
 
-def load(settings: Settings) -> OpenAIEngine:
-    """The agent of the settings `openai`; nothing is sent before a session opens.
-
-    Raises `ConfigurationError` without a key for OpenAI itself; other servers may need none.
-    """
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a key for OpenAI itself; other servers may need none."""
     openai = settings.openai
     if not openai.key.get_secret_value() and "api.openai.com" in openai.base_url:
         raise ConfigurationError(
             "The agent 'openai' needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for another server "
             "(`visavis simulate openai` starts one that needs no key)."
         )
+
+
+def load(settings: Settings) -> OpenAIEngine:
+    """The agent of the settings `openai`; nothing is sent before a session opens. Raises as `check` does."""
+    check(settings)
     return OpenAIEngine(settings)
 
 

@@ -36,15 +36,17 @@ SILENCE = bytes(2 * protocol.RATE)
 """What an older agent hears when the microphone goes off: a second in which it can notice the end."""
 
 
-def load(settings: Settings) -> RemoteEngine:
-    """The agent at `remote.url`; nothing is sent before a conversation begins.
-
-    Raises `ConfigurationError` without a url.
-    """
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a url."""
     if not settings.remote.url:
         raise ConfigurationError(
             "The remote agent needs an address: set AGENT_URL, such as ws://localhost:9000."
         )
+
+
+def load(settings: Settings) -> RemoteEngine:
+    """The agent at `remote.url`; nothing is sent before a conversation begins. Raises as `check` does."""
+    check(settings)
     return RemoteEngine(settings)
 
 

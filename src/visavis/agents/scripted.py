@@ -25,6 +25,12 @@ PITCH = 120.0
 """Hz of the murmur."""
 
 
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` when there is a WAV to say that cannot be played."""
+    if settings.scripted.audio is not None:
+        read_wav(settings.scripted.audio)
+
+
 def load(settings: Settings) -> ScriptedEngine:
     """The scripted agent of the settings `scripted`; `ConfigurationError` when its WAV cannot be played."""
     script = settings.scripted

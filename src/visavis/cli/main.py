@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import visavis
-from visavis import logs, plugins
+from visavis import logs
 from visavis.cli import bench, config, conversations, models, simulate, stage
 from visavis.configuration import load_settings
 from visavis.console import readable_errors
@@ -111,7 +111,7 @@ def serve(
         from visavis.server import workers as crews
 
         crews.check(settings, workers)
-        plugins.check(settings)  # before models are fetched for what is not installed
+        run.preflight(settings)
         with closing(run.bind(settings.server.host, settings.server.port)) as sock:
             models.pull_shown(ModelStore(settings.models), needed_models(settings))
             if workers > 1:

@@ -6,6 +6,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ Shape = tuple[int, ...]
 IDENTITIES = 12
 PREFIXES = ("module.", "backbone.")
 """What training on several cards and its wrapper put before every name."""
+NEEDS = "The face engine lam needs PyTorch"
 SHOWN = 3
 """Names of wrong weights that an error lists."""
 KERNELS = (10, 3, 3, 3, 3, 2, 2)
@@ -114,8 +116,7 @@ def unpacked(file: Path) -> Path | io.BytesIO:
 
     Raises `ConfigurationError` when there is no such file, or no checkpoint in the archive.
     """
-    if not file.is_file():
-        raise _wrong(file, "there is no such file", "Set face.model_path (MODEL_PATH) to the file.")
+    _there(file)
     if not tarfile.is_tarfile(file):
         return file
     try:
@@ -141,7 +142,7 @@ class Lam:
 
             from visavis.faces import lam_net
         except ModuleNotFoundError as missing:
-            raise ExtraMissing("The face engine lam needs PyTorch", "lam") from missing
+            raise ExtraMissing(NEEDS, "lam") from missing
         self._torch, self._net, self._identity = torch, lam_net, identity
         self._device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
         if self._device == "cpu":
@@ -186,11 +187,28 @@ def _wrong(file: Path, found: str, advice: str = "") -> ConfigurationError:
     return ConfigurationError(f"The LAM checkpoint {file}: {found}. {advice}")
 
 
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` when PyTorch is not installed or the file is not there."""
+    file = _file(settings)
+    if find_spec("torch") is None:
+        raise ExtraMissing(NEEDS, "lam")
+    _there(file)
+
+
 def load(settings: Settings) -> ContextEngine:
     face = settings.face
-    if face.model_path is None:
+    return ContextEngine("lam", Lam(_file(settings), face.identity, face.gpu), face)
+
+
+def _file(settings: Settings) -> Path:
+    if settings.face.model_path is None:
         raise ConfigurationError(
             "The face engine lam needs a checkpoint: set face.model_path (MODEL_PATH) to your "
             "lam_audio2exp_streaming.tar."
         )
-    return ContextEngine("lam", Lam(face.model_path.absolute(), face.identity, face.gpu), face)
+    return settings.models.own(settings.face.model_path).absolute()
+
+
+def _there(file: Path) -> None:
+    if not file.is_file():
+        raise _wrong(file, "there is no such file", "Set face.model_path (MODEL_PATH) to the file.")

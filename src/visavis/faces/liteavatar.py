@@ -6,6 +6,7 @@ The networks are the user's own: `docs/faces.md` says which files they are in.
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from visavis.errors import ConfigurationError, ExtraMissing
 from visavis.events import Drawing, Phoneme
 from visavis.faces import FaceEngine
 from visavis.faces.context import NATIVE
-from visavis.faces.liteavatar_data import Avatar, read_avatar
+from visavis.faces.liteavatar_data import Avatar, describe, read_avatar, there
 from visavis.faces.liteavatar_sound import (
     FAST,
     PARAMETERS,
@@ -35,6 +36,11 @@ from visavis.faces.retiming import Retiming
 from visavis.plugins import load as load_plugin
 from visavis.settings import Settings
 from visavis.video import Picture
+
+NEEDS = "The face engine liteavatar needs PyTorch"
+NORMALISATION, RECOGNISER, MODEL = "am.mvn", "model.pb", "model_1.onnx"
+"""The files that all avatars share."""
+NETWORKS = ("net_encode.pt", "net_decode.pt")
 
 
 class Painter(Protocol):
@@ -110,29 +116,42 @@ class LiteAvatar:
         return self.avatar.with_face(number, self._painter.paint(self._seen[number], parameters))
 
 
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` when PyTorch or a file is missing."""
+    data, weights = _folders(settings)
+    for name in (NORMALISATION, RECOGNISER, MODEL):
+        find(weights, name)
+    describe(data)
+    if find_spec("torch") is None:
+        raise ExtraMissing(NEEDS, "liteavatar")
+    there(data, *NETWORKS)
+
+
 def load(settings: Settings) -> LiteAvatar:
-    """Raises `ConfigurationError` when PyTorch or a file is missing, or not what it should be."""
+    """Raises as `check` does, and when a file is not what it should be."""
+    check(settings)
     options = settings.liteavatar
+    data, weights = _folders(settings)
+    normalise = Normalisation(find(weights, NORMALISATION))
+    avatar = read_avatar(data, (settings.video.width, settings.video.height))
+    from visavis.faces.liteavatar_torch import Encoder, TorchPainter  # only this engine needs PyTorch
+
+    hear = Encoder(find(weights, RECOGNISER), options.gpu, options.threads)
+    painter = TorchPainter(data, options.gpu)
+    listener = Listener(find(weights, MODEL), normalise, hear)
+    face: FaceEngine = load_plugin("faces", "net", settings)
+    return LiteAvatar(avatar, painter, listener, face, FAST if options.fast else USUAL)
+
+
+def _folders(settings: Settings) -> tuple[Path, Path]:
+    """Of the avatar, and of what all avatars share."""
+    options, own = settings.liteavatar, settings.models.own
     if options.data is None:
         raise ConfigurationError(
             "The face engine liteavatar needs an avatar: set liteavatar.data to the folder with its "
             "net_encode.pt, net_decode.pt, bg_video.mp4 and ref_frames."
         )
-    own = settings.models.own
-    data, weights = own(options.data).absolute(), own(options.weights).absolute()
-    normalise = Normalisation(find(weights, "am.mvn"))
-    avatar = read_avatar(data, (settings.video.width, settings.video.height))
-    recogniser, model = find(weights, "model.pb"), find(weights, "model_1.onnx")
-    try:
-        from visavis.faces.liteavatar_torch import Encoder, TorchPainter  # only this engine needs PyTorch
-    except ModuleNotFoundError as missing:
-        raise ExtraMissing("The face engine liteavatar needs PyTorch", "liteavatar") from missing
-    hear = Encoder(recogniser, options.gpu, options.threads)
-    painter = TorchPainter(data, options.gpu)
-    face: FaceEngine = load_plugin("faces", "net", settings)
-    return LiteAvatar(
-        avatar, painter, Listener(model, normalise, hear), face, FAST if options.fast else USUAL
-    )
+    return own(options.data).absolute(), own(options.weights).absolute()
 
 
 def find(weights: Path, name: str) -> Path:

@@ -24,6 +24,7 @@ LARGEST, SMALLEST = 1920, 24
 EDGE, BLUR = 10.0, 15.0
 """Pixels along the face's edge that stay the video's, and how softly they end."""
 
+VIDEO = "bg_video.mp4"
 Box = tuple[int, int, int, int]
 """Top, bottom, left, right in pixels."""
 
@@ -72,6 +73,16 @@ def read_avatar(folder: Path, size: Size) -> Avatar:
 
     Memory is needed for 150 pictures of that size. Raises `ConfigurationError`.
     """
+    count, box, rest = describe(folder)
+    frames, fps, scale, (left, top) = _video(folder / VIDEO, count, box, size)
+    y1, y2, x1, x2 = (round((v - o) * scale) for v, o in zip(box, (top, top, left, left), strict=True))
+    mask = _mask(y2 - y1, x2 - x1, scale)
+    return Avatar(folder, frames, fps, (y1, y2, x1, x2), mask, rest)
+
+
+def describe(folder: Path) -> tuple[int, Box, Floats]:
+    """How many pictures of its face the avatar in `folder` has, where the face is, and how its mouth rests.
+    Raises `ConfigurationError`, also when there is no video."""
     if not folder.is_dir():
         packed = folder.with_name(folder.name + ".zip")
         found = (
@@ -86,11 +97,15 @@ def read_avatar(folder: Path, size: Size) -> Avatar:
     if not count:
         raise wrong(_reference(folder, 0), "there is no such file")
     box, rest = _face_box(folder / "face_box.txt"), _pose(folder / "neutral_pose.npy")
-    video = folder / "bg_video.mp4"
-    frames, fps, scale, (left, top) = _video(video, count, box, size)
-    y1, y2, x1, x2 = (round((v - o) * scale) for v, o in zip(box, (top, top, left, left), strict=True))
-    mask = _mask(y2 - y1, x2 - x1, scale)
-    return Avatar(folder, frames, fps, (y1, y2, x1, x2), mask, rest)
+    there(folder, VIDEO)
+    return count, box, rest
+
+
+def there(folder: Path, *names: str) -> None:
+    """Raises `ConfigurationError` when a file is not in `folder`."""
+    for name in names:
+        if not (folder / name).is_file():
+            raise wrong(folder / name, "there is no such file")
 
 
 def cut(width: int, height: int, box: Box, size: Size) -> tuple[int, int, int, int]:
@@ -112,8 +127,6 @@ def _video(
     """At most `count` frames, frames a second, their scale, and where they begin in the video."""
     import av
 
-    if not file.is_file():
-        raise wrong(file, "there is no such file")
     try:
         with av.open(str(file), "r", options={"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2"}) as container:
             stream = container.streams.video[0]

@@ -16,7 +16,7 @@ from visavis.faces.context import NATIVE, ContextEngine
 from visavis.faces.framing import Samples
 from visavis.settings import RemoteStageSettings, Settings
 from visavis.stages import remote_wire as wire
-from visavis.stages.remote import Remote
+from visavis.stages.remote import Remote, address
 
 PATIENCE = 0.5
 """Seconds for one window: all faces wait for it, and players have 0.3 s in reserve."""
@@ -53,6 +53,11 @@ def _weights(answer: bytes, frames: int) -> Weights:
     if not np.isfinite(weights).all():
         raise ValueError("weights are no numbers")
     return weights
+
+
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without its address."""
+    address("face", settings.remote_stages)
 
 
 def load(settings: Settings) -> ContextEngine:

@@ -12,6 +12,7 @@ import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -23,12 +24,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from visavis import garbage, plugins
 from visavis.conversations import database
 from visavis.errors import ConfigurationError, VisavisError, for_people
+from visavis.models import ModelStore
+from visavis.needs import needed_models
 from visavis.recording.folder import open_folder
 from visavis.server.app import create_app
 from visavis.server.draining import drained
 from visavis.server.protocol import Protocol, http_protocol
 from visavis.server.reach import address_of
 from visavis.settings import ServerSettings, Settings
+from visavis.tools import declared
+from visavis.video import background
 
 LARGEST_MESSAGE = 64 << 20
 """Bytes; far above the settings, so that a message that is too large is answered before the line is cut."""
@@ -156,11 +161,31 @@ class Server(uvicorn.Server):
 
 
 def check(settings: Settings) -> None:
-    """Raise what would keep a server from starting, as far as can be told without loading a model: settings,
-    plug-ins, files and folders, Redis. Writes nothing."""
-    plugins.check(settings)
+    """Raise what would keep a server from starting, as far as can be told without loading a model. Writes
+    nothing."""
+    preflight(settings)
     create_app(settings)
+    try:
+        bind(settings.server.host, settings.server.port).close()
+    except VisavisError as error:
+        if error.code != "PORT_IN_USE":  # by the very server, it may be
+            raise
+
+
+def preflight(settings: Settings) -> None:
+    """What every start looks at before it fetches or loads a model: plug-ins with their files and keys,
+    models that may not be fetched, tools, extras, folders, addresses, Redis. Raises `VisavisError`."""
+    plugins.check(settings)
+    ModelStore(settings.models).check(needed_models(settings))
+    declared.load(settings)
+    if (behind := background.parse(settings.video.background)) is not None:
+        behind.paint(settings.video.width, settings.video.height)
+    if settings.mcp:
+        import_module("visavis.tools.mcp")  # an extra that is needed only now
+    if settings.traces.url:
+        import_module("visavis.tracing")
     _tls(settings.server)
+    address_of(settings, settings.server.port)
     if (recordings := open_folder(settings)) is not None:
         recordings.check()
     if settings.conversations.store != "off":

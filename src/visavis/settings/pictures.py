@@ -48,7 +48,7 @@ class VideoSettings(Section):
     """Pictures of the avatar, drawn by the server."""
 
     fps: int = Field(25, ge=5, le=60)
-    """Frames a second of the dialects that show pictures."""
+    """Frames a second of the sessions of `/api/v1` and of all video; `/ws` and `/` have their own."""
     width: int = Field(640, ge=64, le=1920, multiple_of=2)
     height: int = Field(480, ge=64, le=1920, multiple_of=2)
     background: str = ""

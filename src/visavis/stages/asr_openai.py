@@ -29,17 +29,20 @@ NO_SPEECH, UNSURE = 0.6, -1.0
 """Whisper's own rule: a segment holds nothing when that is likelier than this and its words unlikelier."""
 
 
-def load(settings: Settings) -> OpenAITranscription:
-    """A client of the server at `transcription.url`; nothing is sent before somebody speaks.
-
-    Raises `ConfigurationError` without a url.
-    """
-    chosen = settings.transcription
-    if not chosen.url:
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a url."""
+    if not settings.transcription.url:
         raise ConfigurationError(
             "The recogniser 'openai' needs a server's address: set transcription.url "
             "(VISAVIS_TRANSCRIPTION_URL)."
         )
+
+
+def load(settings: Settings) -> OpenAITranscription:
+    """A client of the server at `transcription.url`; nothing is sent before somebody speaks. Raises as
+    `check` does."""
+    check(settings)
+    chosen = settings.transcription
     language = chosen.language or settings.assistant.language
     return OpenAITranscription(chosen, None if language == DETECT else base(language))
 

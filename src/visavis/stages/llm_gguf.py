@@ -19,12 +19,14 @@ MAGIC = b"GGUF"
 """What such a file begins with."""
 
 
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` when there is no file, or it is another one, or too large."""
+    _file(settings)
+
+
 def load(settings: Settings) -> GgufModel:
-    """The model at `llm.file`, warm. Raises `ConfigurationError` when it is missing, broken or too large."""
-    if settings.llm.file is None:
-        raise ConfigurationError("The language model 'gguf' needs a file: set llm.file (VISAVIS_LLM_FILE).")
-    file = settings.models.own(settings.llm.file)
-    _check(file)
+    """The model at `llm.file`, warm. Raises as `check` does, and when the model is broken."""
+    file = _file(settings)
     try:
         model = Llama(
             file,
@@ -64,8 +66,11 @@ class GgufModel:
             raise VisavisError("LLM_FAILED", "The language model gave an empty answer. Ask again.")
 
 
-def _check(file: Path) -> None:
-    """What is wrong with `file`, before llama.cpp is asked, which would say less."""
+def _file(settings: Settings) -> Path:
+    """The model's file; what is wrong with it is told before llama.cpp is asked, which would say less."""
+    if settings.llm.file is None:
+        raise ConfigurationError("The language model 'gguf' needs a file: set llm.file (VISAVIS_LLM_FILE).")
+    file = settings.models.own(settings.llm.file)
     try:
         with file.open("rb") as stream:
             beginning = stream.read(len(MAGIC))
@@ -82,6 +87,7 @@ def _check(file: Path) -> None:
             f"llm.file: {file.name} has {size >> 20} MiB, more than the {memory >> 20} MiB of this machine's "
             "memory. Take a smaller model, or one with fewer bits."
         )
+    return file
 
 
 def _memory() -> int:

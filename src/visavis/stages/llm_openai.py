@@ -22,13 +22,16 @@ Piece = str | ToolCall
 Pieces = AsyncGenerator[Piece, None]
 
 
-def load(settings: Settings) -> OpenAIModel:
-    """A client of the server at `llm.url`; nothing is sent before the first question.
-
-    Raises `ConfigurationError` without a url.
-    """
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a url."""
     if not settings.llm.url:
         raise ConfigurationError("The language model 'openai' needs a server's address: set VISAVIS_LLM_URL.")
+
+
+def load(settings: Settings) -> OpenAIModel:
+    """A client of the server at `llm.url`; nothing is sent before the first question. Raises as
+    `check` does."""
+    check(settings)
     return OpenAIModel(settings.llm)
 
 

@@ -51,12 +51,7 @@ class Remote:
         those in the settings. Raises `ConfigurationError` when it cannot be had."""
         patience = settings.timeout_seconds if patience is None else patience
         self._kind, self._settings = kind, settings
-        self._url = settings.address(kind).rstrip("/")
-        if not self._url:
-            raise ConfigurationError(
-                f"The {kind} plug-in 'remote' needs an address: set remote_stages.{kind} "
-                f"(VISAVIS_REMOTE_STAGES__{kind.upper()}), such as http://10.0.0.7:9100."
-            )
+        self._url = address(kind, settings)
         self._where = shown(self._url)
         self._headers = headers(settings.token.get_secret_value())
         self._headers[wire.PATIENCE] = f"{patience:g}"
@@ -278,6 +273,24 @@ class RemoteVoice(Remote):
         if len(pieces) == 1:
             return pieces[0]
         return Speech(b"".join(piece.pcm for piece in pieces), (), None if pieces else ())
+
+
+def address(kind: str, settings: RemoteStageSettings) -> str:
+    """Where a stage runs. Raises `ConfigurationError` when nobody has said it."""
+    url = settings.address(kind).rstrip("/")
+    if not url:
+        raise ConfigurationError(
+            f"The {kind} plug-in 'remote' needs an address: set remote_stages.{kind} "
+            f"(VISAVIS_REMOTE_STAGES__{kind.upper()}), such as http://10.0.0.7:9100."
+        )
+    return url
+
+
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without the address of a chosen stage; only the start asks there."""
+    for kind, name in settings.stages.model_dump().items():
+        if name == "remote":
+            address(kind, settings.remote_stages)
 
 
 def load_end_of_turn(settings: Settings) -> RemoteEndOfTurn:

@@ -74,14 +74,24 @@ class Espeak:
         return self._voice if name == self._language else name
 
 
-def load(settings: Settings) -> Espeak:
+def check(settings: Settings) -> None:
     """Raises `ConfigurationError` when espeak-ng is not installed or has no such voice."""
+    _voice(library(), settings)
+
+
+def load(settings: Settings) -> Espeak:
+    """Raises as `check` does."""
     espeak = library()
+    return Espeak(espeak, _voice(espeak, settings), settings.voice.speed)
+
+
+def _voice(espeak: Library, settings: Settings) -> str:
+    """What the chosen voice is called."""
     asked = settings.espeak.voice or settings.assistant.language
     language = asked.lower().split("-")[0]
     for voice in dict.fromkeys((asked, asked.lower(), NAMES.get(language, language))):
         if espeak.knows(voice):
-            return Espeak(espeak, voice, settings.voice.speed)
+            return voice
     raise ConfigurationError(
         f"espeak-ng has no voice {asked!r} (espeak.voice, or assistant.language without it); "
         "espeak-ng --voices lists those it has."

@@ -26,6 +26,8 @@ from visavis.stages.phones import LONGEST_TEXT, SPEECH_RATE, Phone, Wave, levell
 
 DEFAULT = "jf_alpha"
 PARTS = ("kokoro", "kokoro-part2", "kokoro-part3", "kokoro-part4")
+VOICES, STORED = "kokoro-voices", "voices_ja.npz"
+"""The model of the store with the voices, and their file in it."""
 LONGEST_PASSAGE = 300
 """Symbols that are spoken in one breath, about 20 s; the network takes 510."""
 DURATIONS = "/encoder/Clip_output_0"
@@ -101,40 +103,55 @@ class Kokoro:
         return wave, phones_of(symbols, owners, durations, wave, LAG)
 
 
-def load(settings: Settings) -> Kokoro:
-    """Raises `ConfigurationError` for a language or a voice that it does not have."""
-    language = settings.assistant.language.split("-")[0]
-    espeak: Library | None = None
-    try:
-        espeak = library()
-    except ConfigurationError:
-        if language in WITH_ESPEAK:
-            raise
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` for a language or a voice that it does not have; for the name of a voice
+    only when the model store has been filled."""
+    _spoken(settings)
     store = ModelStore(settings.models)
-    voices = store.path("kokoro-voices")
+    if store.present(VOICES):
+        _styles(settings, store.folder(VOICES) / STORED)
+
+
+def load(settings: Settings) -> Kokoro:
+    """Raises as `check` does."""
+    language, espeak = _spoken(settings)
+    store = ModelStore(settings.models)
+    voices = store.path(VOICES)
     vocabulary = json.loads((voices / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-    styles = _styles(settings.kokoro.voice, voices / "voices_ja.npz")
+    styles = _styles(settings, voices / STORED)
     model = b"".join((store.path(part) / "part.bin").read_bytes() for part in PARTS)
     voice = Kokoro(model, vocabulary, styles, language, settings.voice.speed, espeak)
     release_memory()
-    if language not in voice.languages:
-        raise ConfigurationError(
-            f"The voice 'kokoro' does not speak {settings.assistant.language!r} (assistant.language), only "
-            f"{', '.join(sorted(voice.languages))}; choose another one with stages.tts."
-        )
     voice("Hello from visavis, xylograph.", "en")
     return voice
 
 
-def _styles(asked: str, stored: Path) -> Styles:
+def _spoken(settings: Settings) -> tuple[str, Library | None]:
+    """The language, and espeak-ng when it is there."""
+    language = settings.assistant.language.split("-")[0]
+    if language not in (known := {"en", *WITH_ESPEAK}):
+        raise ConfigurationError(
+            f"The voice 'kokoro' does not speak {settings.assistant.language!r} (assistant.language), only "
+            f"{', '.join(sorted(known))}; choose another one with stages.tts."
+        )
+    try:
+        return language, library()
+    except ConfigurationError:
+        if language in WITH_ESPEAK:
+            raise
+        return language, None
+
+
+def _styles(settings: Settings, stored: Path) -> Styles:
     """The styles of a voice of the model store, or of a file with 256 float32 for each length."""
+    asked = settings.kokoro.voice
     with np.load(stored) as voices:
         if asked in voices or not asked:
             styles: Styles = voices[asked or DEFAULT].reshape(-1, STYLE).astype(np.float32)
             return styles
         names = ", ".join(sorted(voices))
     try:
-        styles = np.fromfile(Path(asked).expanduser(), "<f4").reshape(-1, STYLE)
+        styles = np.fromfile(settings.models.own(Path(asked).expanduser()), "<f4").reshape(-1, STYLE)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"kokoro.voice is {asked!r} but must be one of {names}, or the .bin file of a voice ({error})."

@@ -37,15 +37,18 @@ _HINTS = {
 }
 
 
-def load(settings: Settings) -> OpenAISpeech:
-    """A client of the server at `speech.url`; nothing is sent before there is something to say.
-
-    Raises `ConfigurationError` without a url.
-    """
+def check(settings: Settings) -> None:
+    """Raises `ConfigurationError` without a url."""
     if not settings.speech.url:
         raise ConfigurationError(
             "The voice 'openai' needs a server's address: set speech.url (VISAVIS_SPEECH_URL)."
         )
+
+
+def load(settings: Settings) -> OpenAISpeech:
+    """A client of the server at `speech.url`; nothing is sent before there is something to say. Raises as
+    `check` does."""
+    check(settings)
     return OpenAISpeech(settings.speech, settings.voice.speed)
 
 

@@ -148,16 +148,26 @@ class Piper:
         return Symbols(ids, owners)
 
 
-def load(settings: Settings) -> Piper:
+def check(settings: Settings) -> None:
     """Raises `ConfigurationError` when the voice is not there or is not one of Piper's."""
-    file = settings.piper.voice
-    if file is None:
+    if settings.piper.voice is not None:
+        _speaker(settings.piper.speaker, _describe(settings.models.own(settings.piper.voice)))
+    else:
+        library()
         if settings.assistant.language.split("-")[0] != "en":
             raise ConfigurationError(
                 f"The voice 'piper' needs a file for assistant.language {settings.assistant.language!r}: set "
                 "piper.voice (PIPER_VOICE) to a voice's .onnx, with its .onnx.json beside it."
             )
+
+
+def load(settings: Settings) -> Piper:
+    """Raises as `check` does, and when the voice does not work."""
+    check(settings)
+    if settings.piper.voice is None:
         file = ModelStore(settings.models).path("piper-joe") / EMBEDDED
+    else:
+        file = settings.models.own(settings.piper.voice)
     description = _describe(file)
     speaker = _speaker(settings.piper.speaker, description)
     try:
