@@ -54,8 +54,10 @@ def test_a_browser_holds_a_conversation_over_webrtc(listening: Server, spoken: C
         page.goto(f"{listening.http}/webrtc.html?server=http://127.0.0.1:9")
         page.get_by_role("button", name="Talk").click()
         page.get_by_text("http://127.0.0.1:9 cannot be reached: is it running").wait_for()
-        page.goto(f"{listening.http}/webrtc.html?server={listening.http}")
-        page.get_by_role("button", name="Talk").click()
+        page.goto(f"{listening.http}/webrtc.html?server={listening.http}&token=mine")
+        with page.expect_request("**/webrtc") as offer:
+            page.get_by_role("button", name="Talk").click()
+        assert offer.value.headers["authorization"] == "Bearer mine"
         page.wait_for_function("document.querySelector('video').currentTime > 0.5")
         size = page.evaluate(
             "(video => [video.videoWidth, video.videoHeight])(document.querySelector('video'))"
