@@ -114,6 +114,11 @@ def test_what_cannot_be_used_is_told(
             {"VISAVIS_STAGES__ASR": "whisper", "VISAVIS_WHISPER__LANGUAGE": "tlh"},
             "set whisper.language to one",
         ),
+        (
+            {"VISAVIS_STAGES__ASR": "whisper", "VISAVIS_WHISPER__DEVICE": "cuda"},
+            "no GPU here that CUDA can use",
+        ),
+        ({"VISAVIS_STAGES__TTS": "piper", "PIPER_SPEAKER": "bob"}, "piper.speaker is 'bob'"),
         ({"AGENT_TYPE": "openai"}, "The agent 'openai' needs a key: set OPENAI_API_KEY"),
         ({"AGENT_TYPE": "gemini"}, "Gemini Live needs a key: set GEMINI_API_KEY"),
         ({"AGENT_TYPE": "remote"}, "The remote agent needs an address: set AGENT_URL"),
@@ -131,6 +136,7 @@ def test_the_check_says_what_the_start_says(
     """Before anything is fetched or loaded."""
     monkeypatch.setattr("visavis.models.ModelStore.pull", None)
     monkeypatch.setattr("visavis.server.run.run", None)
+    monkeypatch.setattr("visavis.stages.asr_whisper.get_cuda_device_count", lambda: 0)
     (tmp_path / "junk").write_text("junk" * 100)
     (tmp_path / "weights" / "speech_paraformer").mkdir(parents=True)
     for name in ("am.mvn", "model.pb"):

@@ -24,6 +24,7 @@ from visavis.stages.onnx import release_memory
 from visavis.stages.pieces import pieces, without_lead
 
 try:
+    from ctranslate2 import get_cuda_device_count
     from faster_whisper import WhisperModel, download_model
     from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 except ModuleNotFoundError as missing:
@@ -114,6 +115,11 @@ def check(settings: Settings) -> None:
     """Raises `ConfigurationError` when there is no such model, or no model of Whisper's knows the language;
     of a model that is to be downloaded only the name is looked at."""
     _known(chosen_language(settings), _LANGUAGE_CODES)
+    if settings.whisper.device == "cuda" and not get_cuda_device_count():
+        raise ConfigurationError(
+            "whisper.device is 'cuda' but there is no GPU here that CUDA can use; set it to cpu, or to auto, "
+            "which takes a GPU when there is one."
+        )
     name = settings.whisper.model
     own = settings.models.own(Path(name).expanduser())
     if name == STORED or (own / WEIGHTS).is_file():

@@ -37,8 +37,8 @@ LONGEST_PASSAGE = 400
 """Symbols that are spoken in one breath."""
 LAG = 0.025
 """Seconds by which the durations run behind the sound, by the middles of sibilants and stops."""
-EMBEDDED = "en_US-joe-medium.onnx"
-"""The voice of the model store."""
+STORED, EMBEDDED = "piper-joe", "en_US-joe-medium.onnx"
+"""The voice of the model store, and its file."""
 _PAD, _BEGIN, _END = "_", "^", "$"
 
 
@@ -149,25 +149,20 @@ class Piper:
 
 
 def check(settings: Settings) -> None:
-    """Raises `ConfigurationError` when the voice is not there or is not one of Piper's."""
-    if settings.piper.voice is not None:
-        _speaker(settings.piper.speaker, _describe(settings.models.own(settings.piper.voice)))
+    """Raises `ConfigurationError` when the voice is not there or is not one of Piper's; the model store's is
+    looked at when it has been fetched."""
+    file = _file(settings)
+    if settings.piper.voice is not None or ModelStore(settings.models).present(STORED):
+        _speaker(settings.piper.speaker, _describe(file))
     else:
         library()
-        if settings.assistant.language.split("-")[0] != "en":
-            raise ConfigurationError(
-                f"The voice 'piper' needs a file for assistant.language {settings.assistant.language!r}: set "
-                "piper.voice (PIPER_VOICE) to a voice's .onnx, with its .onnx.json beside it."
-            )
 
 
 def load(settings: Settings) -> Piper:
     """Raises as `check` does, and when the voice does not work."""
-    check(settings)
+    file = _file(settings)
     if settings.piper.voice is None:
-        file = ModelStore(settings.models).path("piper-joe") / EMBEDDED
-    else:
-        file = settings.models.own(settings.piper.voice)
+        ModelStore(settings.models).path(STORED)
     description = _describe(file)
     speaker = _speaker(settings.piper.speaker, description)
     try:
@@ -182,6 +177,18 @@ def load(settings: Settings) -> Piper:
         ) from error
     release_memory()
     return voice
+
+
+def _file(settings: Settings) -> Path:
+    """The voice's, which the model store may have to fetch."""
+    if settings.piper.voice is not None:
+        return settings.models.own(settings.piper.voice)
+    if settings.assistant.language.split("-")[0] != "en":
+        raise ConfigurationError(
+            f"The voice 'piper' needs a file for assistant.language {settings.assistant.language!r}: set "
+            "piper.voice (PIPER_VOICE) to a voice's .onnx, with its .onnx.json beside it."
+        )
+    return ModelStore(settings.models).folder(STORED) / EMBEDDED
 
 
 def _describe(file: Path) -> Description:
