@@ -68,8 +68,8 @@ def test_the_server_draws_what_the_browser_draws(page: Page, name: str) -> None:
     held = {"pitch": pose.pitch, "yaw": pose.yaw, "roll": pose.roll, "breath": pose.breath}
     png = base64.b64decode(page.evaluate(DRAW, [avatar, weights.tolist(), held, *SIZE]))
     theirs = read_image(png, "the browser's picture")[..., :3]
-    # Software WebGL draws without anti-aliasing, so the server does too.
-    ours = Software().renderer(avatar, SIZE).draw(weights, pose, antialias=False)
+    # Software WebGL draws without anti-aliasing, so outlines differ a little.
+    ours = Software().renderer(avatar, SIZE).draw(weights, pose)
     assert apart(ours, theirs) < 2.5, "the whole picture"
     assert apart(ours[FACE], theirs[FACE]) < 3.0, "the face"
     shifts = {
