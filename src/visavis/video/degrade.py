@@ -17,8 +17,8 @@ TOO_LATE = 5
 
 
 class Quality(IntEnum):
-    """From the best to the least: anti-aliased; coarser and enlarged instead; every second picture of these; a
-    neutral still one."""
+    """From the best to the least: anti-aliased; coarser and enlarged instead; every second picture of these;
+    a neutral still one."""
 
     FULL = 0
     PLAIN = 1
