@@ -17,6 +17,7 @@ from visavis.arkit import Weights, neutral
 from visavis.audio import Media
 from visavis.events import Drawing
 from visavis.faces.speech_face import Faces
+from visavis.pacing import Policy
 from visavis.settings import FaceSettings, Settings
 from visavis.track import Track
 from visavis.video import Picture
@@ -254,7 +255,7 @@ def test_phonemes_are_kept_from_an_engine_that_draws(monkeypatch: pytest.MonkeyP
     frames = vtime.run(main(reads=False))
     assert sum(len(group.weights) for group in frames) == 90
     assert all(len(group.drawings) == len(group.weights) for group in frames)
-    assert not any(timed for timed, _ in asked) and max(count for _, count in asked) <= 12
+    assert not any(timed for timed, _ in asked) and max(count for _, count in asked) <= Policy().chunk
     asked.clear()
     vtime.run(main(reads=True))
     assert asked[0][0] and max(count for _, count in asked) == 90
