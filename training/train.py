@@ -49,8 +49,8 @@ class Course(NamedTuple):
     sounds: Mapping[str, float] = MappingProxyType({})
 
 
-NATURAL = {"espeak": 0.5, "flite": 0.8, "hibari": 0.6, "recorded": 1.2, "kokoro": 3.0}
-ALL = {"espeak": 1.2, "flite": 0.6, "hibari": 1.2, "recorded": 0.6, "kokoro": 3.0}
+NATURAL = {"espeak": 0.5, "flite": 0.8, "hibari": 0.6, "recorded": 1.2, "kokoro": 2.0}
+ALL = {"espeak": 1.2, "flite": 0.6, "hibari": 1.2, "recorded": 0.6, "kokoro": 2.0}
 FIRST = Course(6000, 3e-3, NATURAL)
 SECOND = Course(6000, 2e-3, ALL, naming=0.3)
 THIRD = Course(2000, 1e-3, ALL, 0.3, languages={"fr": 2.0, "ja": 3.0}, sounds={"y": 3.0, "w": 2.0, "b": 2.0})
