@@ -45,7 +45,7 @@ class Ticking(Protocol):
 
 
 class Ticker:
-    """The deadlines of all sessions in one heap, looked at every `PERIOD` (or few of them) while one is near.
+    """The deadlines of all sessions in one heap, looked at every `PERIOD` (or a few) while one is near.
 
     Far cheaper than a timer per session, which would be set and cancelled with every event.
     """

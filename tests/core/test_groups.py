@@ -12,7 +12,7 @@ from tests.talk import drive, face, of
 from visavis import events as ev
 from visavis.conversation import Conversation
 from visavis.pacing import Policy
-from visavis.ticker import MOST, SHARE, Look, Ticker, together
+from visavis.ticker import MOST, PERIOD, RARELY, SHARE, Look, Ticker, together
 from visavis.turn import START_FRAMES
 
 SECONDS = 6
@@ -110,3 +110,34 @@ def test_the_clock_of_all_sessions_knows_when_they_are_many(sessions: int) -> No
         return {found for one in all_ for found in one.groups}
 
     assert vtime.run(main()) == {together(sessions)}
+
+
+class Paced:
+    """Has one deadline after another, as frames have that leave in groups."""
+
+    look: Look | None = None
+
+    def __init__(self, ticker: Ticker, begin: float) -> None:
+        self._ticker, self.deadline = ticker, begin
+        self.looks: list[tuple[float, float]] = []
+        """When its deadlines were met, and how late."""
+
+    def tick(self, now: float, group: int) -> None:
+        self.looks.append((now, now - self.deadline))
+        self.deadline += group / 30
+        self._ticker.watch(self)
+
+
+@pytest.mark.parametrize("sessions", [SHARE, 3 * SHARE, RARELY * SHARE, MOST * SHARE])
+def test_the_larger_the_groups_the_fewer_the_looks_and_none_is_a_frame_late(sessions: int) -> None:
+    async def main() -> list[tuple[float, float]]:
+        ticker = Ticker()
+        all_ = [Paced(ticker, 1 + number / sessions) for number in range(sessions)]
+        for one in all_:
+            ticker.watch(one)
+        await asyncio.sleep(4)
+        return [look for one in all_ for look in one.looks]
+
+    looks, periods = vtime.run(main()), min(together(sessions), RARELY)
+    assert len({now for now, _ in looks}) <= 3 / (PERIOD * periods) + 1
+    assert max(late for _, late in looks) <= PERIOD * periods + 1e-6 <= 1 / 30 + 1e-6
